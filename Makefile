@@ -1,0 +1,87 @@
+# Each environment is made by pip when it is first needed, and again when pyproject.toml or its
+# constraints change. Written for GNU Make 3.81, the one that macOS has.
+
+PYTHONS := 3.11 3.12 3.13
+EVERYTHING := '.[train,data,dev]'
+# What the inference tests need beside the package: onnx writes tiny generators for them.
+TOOLS := hypothesis onnx pytest
+CODE := src tests benchmarks recipes
+# Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
+DATA := ../shared/data
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test test-lowest lint format bench clean
+
+help:
+	@echo "facesketch: make TARGET"
+	@awk -F ' *## ' '/^[a-z]+:.*##/ { sub(":.*", "", $$1); printf "  %-8s%s\n", $$1, $$2 }' Makefile
+	@echo "PYTHON=/path/to/python chooses the Python of run and test (3.11 to 3.13)."
+
+# $(call environment,FOLDER,PYTHON VERSIONS THAT WILL DO,CONSTRAINTS,WHAT TO INSTALL)
+define environment
+	@echo "Setting up $(1), this takes a minute or two ..."
+	@python=$$(scripts/find_python $(2)) && rm -rf $(1) && "$$python" -m venv $(1)
+	@$(1)/bin/python -m pip install -qq -c $(3) -e $(4)
+	@touch $@
+endef
+
+.venv-run/ready: pyproject.toml constraints.txt
+	$(call environment,.venv-run,'$(PYTHON)' 3.13 3.12 3.11,constraints.txt,.)
+
+# The oldest Python first: it refuses what the newer ones have added.
+.venv-test/ready: pyproject.toml constraints.txt
+	$(call environment,.venv-test,'$(PYTHON)' $(PYTHONS),constraints.txt,$(EVERYTHING))
+
+.venv-lowest/ready: pyproject.toml constraints-lowest.txt
+	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,. $(TOOLS))
+
+.venv-3.%/ready: pyproject.toml constraints.txt
+	$(call environment,.venv-3.$*,'' 3.$*,constraints.txt,. $(TOOLS))
+
+run: .venv-run/ready ## Convert two sample pictures, one each way (sets up .venv-run, no torch)
+	@.venv-run/bin/facesketch convert --overwrite --to sketch \
+	    src/facesketch/samples/photo_1.jpg -o results/photo_1_sketch.png
+	@.venv-run/bin/facesketch convert --overwrite --to photo \
+	    src/facesketch/samples/drawing_1.png -o results/drawing_1_photo.png
+	@echo "The results are in $(CURDIR)/results; your own:"
+	@echo "  .venv-run/bin/facesketch convert PICTURE"
+
+test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
+	.venv-test/bin/python -m pytest
+	@$(MAKE) --no-print-directory test-lowest $(addprefix test-,$(PYTHONS))
+
+# Inference on its own, without torch: $(call test_inference,ENVIRONMENT)
+define test_inference
+echo "Inference tests in $(1):"; $(MAKE) --no-print-directory $(1)/ready && \
+    $(1)/bin/python -m pytest -m "not train and not data"
+endef
+
+test-lowest:
+	@if scripts/find_python '' 3.11 >/dev/null 2>&1; then $(call test_inference,.venv-lowest); \
+	else echo "SKIPPED: the lowest allowed versions, for want of Python 3.11."; fi
+
+test-3.%: .venv-test/ready
+	@if .venv-test/bin/python -c 'import sys; sys.exit(sys.version_info[1] != $*)'; then :; \
+	elif scripts/find_python '' 3.$* >/dev/null 2>&1; then $(call test_inference,.venv-3.$*); \
+	else echo "SKIPPED: inference on Python 3.$*, which was not found."; fi
+
+lint: .venv-test/ready ## Check style, docstrings and types
+	.venv-test/bin/ruff check $(CODE)
+	.venv-test/bin/ruff format --check $(CODE)
+	.venv-test/bin/mypy
+
+format: .venv-test/ready ## Format the code, and fix what ruff can fix by itself
+	.venv-test/bin/ruff check --fix-only $(CODE)
+	.venv-test/bin/ruff format $(CODE)
+
+bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
+	.venv-test/bin/python benchmarks/train_step.py
+	.venv-test/bin/python benchmarks/convert_time.py
+	.venv-test/bin/python benchmarks/loading_memory.py
+	.venv-test/bin/python benchmarks/domain_accuracy.py $(DATA)/faces/test $(DATA)/fs2k/test
+	.venv-test/bin/python benchmarks/draw_quality.py $(DATA)/faces/val
+
+clean: ## Remove environments and caches; results/ and runs/ stay
+	rm -rf .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,162 @@
+"""Time of a training step against the reference's, in one run: alternating, median of several.
+
+    python benchmarks/train_step.py --image-size 256
+
+The reference is pytorch-CycleGAN-and-pix2pix's step on the same networks: float32, NCHW, eager,
+batch 1, one network call an image, Adam by single tensors, the C library's allocator as it comes.
+It runs in a process of its own, since the allocator's setting holds for a whole process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from facesketch import losses
+from facesketch.config import build_config
+from facesketch.cyclegan import CycleGAN
+from facesketch.image_pool import ImagePool
+from facesketch.memory import keep_freed_memory
+from facesketch.train_state import TrainState, pick_device
+
+Step = Callable[[Tensor, Tensor], object]
+
+
+def reference_step(device: torch.device) -> Step:
+    """Rebuild optimize_parameters() of the reference's cycle_gan_model.py."""
+    torch.manual_seed(0)
+    model = CycleGAN(build_config("paper")).to(device)
+    p2s, s2p = model.gen_photo2sketch, model.gen_sketch2photo
+    judges = (model.disc_photo, model.disc_sketch)
+    gen_params = list(itertools.chain(p2s.parameters(), s2p.parameters()))
+    disc_params = list(itertools.chain(*(judge.parameters() for judge in judges)))
+    optimizers = [
+        torch.optim.Adam(params, 2e-4, (0.5, 0.999)) for params in (gen_params, disc_params)
+    ]
+    pools = (ImagePool(50, 0), ImagePool(50, 1))
+
+    def judge_loss(judge: torch.nn.Module, real: Tensor, fake: Tensor) -> None:
+        losses.discriminator_loss(judge(real), judge(fake.detach())).backward()  # type: ignore[no-untyped-call]
+
+    def step(photo: Tensor, sketch: Tensor) -> None:
+        photo, sketch = photo.to(device), sketch.to(device)
+        fake_sketch = p2s(photo)
+        rec_photo = s2p(fake_sketch)
+        fake_photo = s2p(sketch)
+        rec_sketch = p2s(fake_photo)
+        for param in disc_params:
+            param.requires_grad_(False)
+        optimizers[0].zero_grad()
+        loss = 5 * (losses.identity_loss(p2s(sketch), sketch))
+        loss = loss + 5 * losses.identity_loss(s2p(photo), photo)
+        loss = loss + losses.generator_gan_loss(judges[1](fake_sketch))
+        loss = loss + losses.generator_gan_loss(judges[0](fake_photo))
+        loss = loss + 10 * losses.cycle_consistency_loss(rec_photo, photo)
+        loss = loss + 10 * losses.cycle_consistency_loss(rec_sketch, sketch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizers[0].step()
+        for param in disc_params:
+            param.requires_grad_(True)
+        optimizers[1].zero_grad()
+        judge_loss(judges[0], photo, pools[0].query(fake_photo.detach()))
+        judge_loss(judges[1], sketch, pools[1].query(fake_sketch.detach()))
+        for pool in pools:
+            pool.commit()
+        optimizers[1].step()
+        loss.item()
+
+    return step
+
+
+def our_step(preset: str, precision: str, batch_size: int, device: str) -> Step:
+    """Take the package's own step."""
+    settings = {"precision": precision, "batch_size": batch_size, "device": device}
+    state = TrainState(build_config(preset, settings), num_steps=1000)
+    return state.train_step
+
+
+VARIANTS = {
+    "reference, float32": ("paper", None),
+    "paper preset, float32": ("paper", "float32"),
+    "paper preset, auto": ("paper", "auto"),
+    "compact preset, float32": ("compact", "float32"),
+    "compact preset, auto": ("compact", "auto"),
+}
+
+
+def measure(variant: str, size: int, batch_size: int, repeats: int, device_name: str) -> None:
+    """Time one variant in this process and print JSON."""
+    preset, precision = VARIANTS[variant]
+    device = pick_device(device_name)
+    if precision is None:
+        step = reference_step(device)
+    else:
+        keep_freed_memory()
+        step = our_step(preset, precision, batch_size, device_name)
+    channels = 3 if preset == "paper" else 1
+    generator = torch.Generator().manual_seed(1)
+    photo = torch.rand(batch_size, 3, size, size, generator=generator) * 2 - 1
+    sketch = torch.rand(batch_size, channels, size, size, generator=generator) * 2 - 1
+    seconds = []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        step(photo, sketch)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    peak = (
+        torch.cuda.max_memory_allocated()
+        if device.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    print(json.dumps({"seconds": seconds[1:], "peak_bytes": peak}))
+
+
+def main() -> None:
+    """Run every variant in turn, `--rounds` times, and print a table with ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--only", choices=VARIANTS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        measure(args.only, args.image_size, args.batch_size, args.repeats, args.device)
+        return
+    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    peaks: dict[str, int] = {}
+    for _, variant in itertools.product(range(args.rounds), VARIANTS):
+        command = [sys.executable, __file__, "--only", variant]
+        for name in ("image_size", "batch_size", "repeats", "device"):
+            command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
+        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        result = json.loads(printed.splitlines()[-1])
+        seconds[variant] += result["seconds"]
+        peaks[variant] = result["peak_bytes"]
+    base = statistics.median(seconds["reference, float32"])
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.device}, ", end="")
+    print(f"{args.image_size} px, batch {args.batch_size}, {args.rounds} x {args.repeats} steps")
+    print(f"{'variant':<26}{'s/step':>8}{'spread':>14}{'faster':>8}{'peak GiB':>10}")
+    for variant, values in seconds.items():
+        median = statistics.median(values)
+        spread = f"{min(values):.2f}-{max(values):.2f}"
+        print(
+            f"{variant:<26}{median:>8.2f}{spread:>14}{base / median:>7.1f}x"
+            f"{peaks[variant] / 2**30:>10.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

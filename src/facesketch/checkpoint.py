@@ -1,0 +1,188 @@
+"""Atomic checkpoints that hold everything, and the way back from them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facesketch.config import TrainConfig, build_config, field_extra
+from facesketch.errors import CheckpointError
+
+SCHEMA_VERSION = 1
+_NAME = re.compile(r"step-(\d{8})\.pt")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    Attributes:
+        path: Where it came from.
+        step: Optimizer steps done.
+        settings: The run's settings, validated.
+        environment: What equality to the bit depends on: torch version, threads, device...
+        data_fingerprint: Hash of the names of all training images.
+        state: State dicts of networks, EMA, optimizers, pools and random numbers.
+    """
+
+    path: Path
+    step: int
+    settings: TrainConfig
+    environment: dict[str, str]
+    data_fingerprint: str
+    state: dict[str, Any]
+
+    def generator_state(self, direction: str) -> dict[str, Tensor]:
+        """Return the state dict of one averaged generator."""
+        return _below(self.state["ema"], direction)
+
+    def discriminator_state(self, domain: str) -> dict[str, Tensor]:
+        """Return the state dict of one discriminator."""
+        return _below(self.state["model"], f"disc_{domain}")
+
+
+def _below(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
+
+
+def checkpoint_folder(run: Path) -> Path:
+    """Return where a run keeps its checkpoints."""
+    return run / "checkpoints"
+
+
+def save(
+    run: Path,
+    *,
+    step: int,
+    settings: TrainConfig,
+    environment: dict[str, str],
+    data_fingerprint: str,
+    state: dict[str, Any],
+) -> Path:
+    """Write a checkpoint and delete the oldest ones beyond `settings.keep_checkpoints`.
+
+    The file appears under its name only when every byte is on disk.
+    """
+    folder = checkpoint_folder(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.pt"
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "step": step,
+        "settings": settings.model_dump_json(),
+        "environment": environment,
+        "data_fingerprint": data_fingerprint,
+        "state": state,
+    }
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync_folder(folder)
+    for old in list_checkpoints(run)[: -settings.keep_checkpoints]:
+        old.unlink()
+    for stale in folder.glob("*.partial"):
+        stale.unlink()
+    return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable; Windows has no such call and needs none."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return a run's checkpoints, oldest first."""
+    folder = checkpoint_folder(run)
+    return sorted(path for path in folder.glob("*.pt") if _NAME.fullmatch(path.name))
+
+
+def load_latest(run: Path, *, warn: bool = True) -> Checkpoint:
+    """Load the newest checkpoint that is whole; a broken one is warned of and passed over.
+
+    Args:
+        run: Folder of a training run.
+        warn: False where the run is loaded again, so that nobody is warned twice.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    paths = list_checkpoints(run)
+    if not paths:
+        raise CheckpointError(f"{run} holds no checkpoint; is it the folder of a training run?")
+    for path in reversed(paths):
+        try:
+            return load(path)
+        except CheckpointError as error:
+            if warn:
+                _log.warning("%s Trying the one before it.", error)
+    raise CheckpointError(f"none of the {len(paths)} checkpoints in {run} can be read.")
+
+
+def load(path: Path) -> Checkpoint:
+    """Load one checkpoint; tensors and plain values only, never code.
+
+    Raises:
+        CheckpointError: If it is broken or of another version.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        version = content["schema_version"]
+        if version == SCHEMA_VERSION:
+            return Checkpoint(
+                path=path,
+                step=content["step"],
+                settings=TrainConfig.model_validate_json(content["settings"]),
+                environment=content["environment"],
+                data_fingerprint=content["data_fingerprint"],
+                state=content["state"],
+            )
+    except Exception as error:
+        # torch.load answers a truncated or foreign file with many kinds of exception.
+        raise CheckpointError(f"{path} is broken ({type(error).__name__}).") from error
+    raise CheckpointError(
+        f"{path} was written by another version of facesketch "
+        f"(schema {version}, this one reads {SCHEMA_VERSION})."
+    )
+
+
+def merge_settings(stored: TrainConfig, given: dict[str, Any]) -> TrainConfig:
+    """Continue with the stored settings, changed where that is safe.
+
+    Args:
+        stored: Settings in the checkpoint.
+        given: Settings that the person gave this time, by name, not yet validated.
+
+    Raises:
+        ConfigError: If a value is not valid.
+        CheckpointError: If a setting that must not change differs; lists all of them.
+    """
+    merged = build_config("compact", stored.model_dump(), given)
+    unsafe = [
+        f"{name} is {getattr(stored, name)}, not {getattr(merged, name)}"
+        for name in given
+        if getattr(stored, name) != getattr(merged, name) and not field_extra(name)["resume"]
+    ]
+    if unsafe:
+        raise CheckpointError(
+            "these settings cannot change in a resumed run: "
+            + "; ".join(unsafe)
+            + ". Leave them out, or start a new run with --init-from."
+        )
+    return merged

@@ -1,0 +1,126 @@
+"""`facesketch convert`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from facesketch.errors import UsageError
+
+if TYPE_CHECKING:
+    from facesketch.convert import Plan, Task
+    from facesketch.weights_info import Direction
+
+MAX_LINES = 20
+"""Up to so many pictures get a line each; more get a summary."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATHS...")
+@click.option(
+    "--to",
+    type=click.Choice(["sketch", "photo"]),
+    help="What to make of all of them.  [default: sketches of photos, photos of sketches]",
+)
+@click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    type=click.Path(path_type=Path),
+    help="A folder, or a .png, .jpg or .webp file for one picture; - for standard output.  "
+    "[default: NAME_sketch.png or NAME_photo.png beside each picture]",
+)
+@click.option(
+    "--weights",
+    metavar="DIR",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Generators of your own, as `facesketch export` writes them.  [default: shipped ones]",
+)
+@click.option(
+    "--size",
+    metavar="PIXELS",
+    type=click.IntRange(min=1),
+    help="Shorter side of the results.  [default: the size of each picture]",
+)
+@click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="cpu, cuda, coreml, directml or the name of an ONNX Runtime provider.",
+)
+@click.option("--overwrite", is_flag=True, help="Make results again that are there already.")
+def convert(
+    *,
+    paths: tuple[str, ...],
+    to: Literal["sketch", "photo"] | None,
+    out: Path | None,
+    weights: Path | None,
+    size: int | None,
+    device: str,
+    overwrite: bool,
+) -> None:
+    """Turn photos into sketches and sketches into photos.
+
+    PATHS are pictures, folders (with all below them), patterns like 'faces/*.jpg', or - for
+    standard input. Results that are there already are kept; run again to continue.
+    """
+    from facesketch.console import progress_bar  # noqa: PLC0415
+    from facesketch.convert import STREAM, convert_jobs, plan_jobs  # noqa: PLC0415
+    from facesketch.translator import Translator  # noqa: PLC0415
+
+    direction: Direction | None = None
+    if to is not None:
+        direction = "photo2sketch" if to == "sketch" else "sketch2photo"
+    plan = plan_jobs(paths, direction=direction, output=out, overwrite=overwrite)
+    to_stream = any(STREAM in targets.values() for targets in plan.jobs.values())
+    if to_stream and sys.stdout.isatty():
+        raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
+    translator = Translator(weights, device=device)
+    tasks: list[Task] = []
+    with progress_bar() as progress:
+        bar = progress.add_task("Converting", total=len(plan.jobs))
+        for task in convert_jobs(plan.jobs, translator, size=size):
+            tasks.append(task)
+            progress.advance(bar)
+    for line in _report(plan, tasks):
+        click.echo(line, err=to_stream)
+    failed = [task for task in tasks if task.error]
+    for task in failed:
+        click.echo(f"facesketch: {task.error}", err=True)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+def _report(plan: Plan, tasks: list[Task]) -> Iterator[str]:
+    """Say what became of the pictures: one line each, or in short where they are many."""
+    converted = [task for task in tasks if task.result]
+    if len(tasks) + len(plan.done) <= MAX_LINES:
+        for task in converted:
+            yield _line(task)
+        for source, result in plan.done.items():
+            yield f"{source}: skipped, {result} is there (--overwrite makes it again)"
+    else:
+        num_sketches = sum(task.direction == "photo2sketch" for task in converted)
+        yield (
+            f"{len(tasks) + len(plan.done):,} pictures: {num_sketches:,} drawn as sketches, "
+            f"{len(converted) - num_sketches:,} turned into photos, {len(plan.done):,} skipped "
+            f"(their results are there), {len(tasks) - len(converted):,} failed"
+        )
+        for task in converted:
+            if task.guess and not task.guess.is_sure:
+                yield _line(task)
+    if plan.left_out:
+        yield f"{len(plan.left_out):,} more left out: they are results of an earlier run"
+
+
+def _line(task: Task) -> str:
+    """Say what a picture was taken for, how sure that is if it is not, and what came of it."""
+    taken_for = ""
+    if task.guess:
+        unsure = "" if task.guess.is_sure else f" (unsure: {task.guess.probability:.0%})"
+        taken_for = f": {task.guess.domain}{unsure}"
+    return f"{task.source}{taken_for} -> {task.result}"

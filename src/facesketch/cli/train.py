@@ -1,0 +1,188 @@
+"""`facesketch train`: the settings of config.py as options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from facesketch.config import (
+    PRESETS,
+    TrainConfig,
+    build_config,
+    field_extra,
+    fields,
+    load_toml,
+    preset_settings,
+)
+from facesketch.errors import MissingExtraError, UsageError
+
+if TYPE_CHECKING:
+    from facesketch.training import Outcome
+
+
+class SettingsCommand(click.Command):
+    """Lists the settings under their headings."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one section a group of settings, in the order of config.py."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            if record is not None and param.name is not None:
+                group = field_extra(param.name)["group"] if param.name in fields() else "Options"
+                sections.setdefault(group, []).append(record)
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def setting_option(name: str, info: FieldInfo) -> click.Option:
+    """Turn a setting into an option; what was not given stays None."""
+    flag = "--" + name.replace("_", "-")
+    unit = field_extra(name)["unit"]
+    default = "" if info.default in (None, "") else f"  [{info.default}]"
+    text = f"{info.description}{f' ({unit})' if unit else ''}{default}"
+    kinds = [a for a in get_args(info.annotation) if a is not type(None)]
+    kind: Any = kinds[0] if kinds and get_origin(info.annotation) is not Literal else None
+    kind = kind or info.annotation
+    if info.annotation is bool:
+        return click.Option([f"{flag}/--no-{name.replace('_', '-')}"], default=None, help=text)
+    if get_origin(info.annotation) is Literal:
+        values = {str(value): value for value in get_args(info.annotation)}
+        return click.Option(
+            [flag],
+            type=click.Choice(list(values)),
+            default=None,
+            callback=lambda _ctx, _param, value: values.get(value, value),
+            help=text,
+        )
+    metavar = {Path: "PATH", int: "N", float: "X"}.get(kind, "TEXT")
+    # Values stay text here: config.py validates them, so that a file and an option get one answer.
+    return click.Option([flag], default=None, metavar=metavar, help=text)
+
+
+def run_train(
+    preset: str | None,
+    config: Path | None,
+    resume: Path | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Train both generators on two folders of images.
+
+    Images come from --data ROOT, with {train,val}/{photos,sketches} inside, or from --photos DIR
+    and --sketches DIR; they need no pairs. Settings come from the preset, then the --config file,
+    then the command line. Stop with Ctrl-C whenever you like and go on with --resume.
+
+    \b
+    facesketch train --photos faces --sketches drawings --out runs/first
+    facesketch train --resume runs/first --max-minutes 60
+    """  # noqa: D301  # click wants the character itself
+    from_file = load_toml(config) if config is not None else {}
+    preset = from_file.pop("preset", None) if preset is None else preset
+    from_file.pop("preset", None)
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        import torch  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise MissingExtraError("facesketch train", "train") from error
+    from facesketch import checkpoint  # noqa: PLC0415
+
+    if resume is None:
+        settings = build_config("compact" if preset is None else preset, from_file, given)
+    else:
+        stored = checkpoint.load_latest(resume, warn=False).settings
+        # What a preset says of settings that may change, such as epochs, gives way to the run's.
+        from_preset = {} if preset is None else preset_settings(preset)
+        fixed = {n: v for n, v in from_preset.items() if not field_extra(n)["resume"]}
+        settings = checkpoint.merge_settings(stored, fixed | from_file | given)
+        if "out" in from_file | given and Path(str(settings.out)).resolve() != resume.resolve():
+            raise UsageError(f"--resume {resume} goes on in that folder; leave --out away.")
+    if not settings.has_data():
+        raise UsageError("say where the images are: --data ROOT, or --photos DIR --sketches DIR.")
+    _print_settings(settings)
+    if dry_run:
+        _print_plan(settings)
+        return
+    from facesketch.memory import keep_freed_memory  # noqa: PLC0415
+    from facesketch.training import train as run_training  # noqa: PLC0415
+
+    keep_freed_memory()
+    _print_outcome(run_training(settings, resume=resume))
+
+
+def _print_settings(settings: TrainConfig) -> None:
+    group = ""
+    for name, value in settings.model_dump(exclude_none=True).items():
+        extra = field_extra(name)
+        if extra["group"] != group:
+            group = extra["group"]
+            click.echo(f"{group}")
+        click.echo(f"  {name:<18} {value} {extra['unit'] if value != '' else ''}".rstrip())
+
+
+def _print_plan(settings: TrainConfig) -> None:
+    from facesketch.cyclegan import CycleGAN  # noqa: PLC0415
+    from facesketch.data.dataset import find_domains  # noqa: PLC0415
+    from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
+    from facesketch.train_state import pick_device, pick_precision  # noqa: PLC0415
+    from facesketch.training import count_steps, schedule_text  # noqa: PLC0415
+
+    domains = find_domains(settings)
+    assert domains is not None  # noqa: S101  # only the val split may be missing
+    num_steps = count_steps(settings, domains)
+    device = pick_device(settings.device)
+    model = CycleGAN(settings)
+    click.echo("Plan")
+    click.echo(f"  images             {len(domains.photos):,} photos in {domains.photos.root}")
+    click.echo(
+        f"                     {len(domains.sketches):,} sketches in {domains.sketches.root}"
+    )
+    for name, network in (model.generators() | model.discriminators()).items():
+        kind = "gen" if name in model.generators() else "disc"
+        count = sum(p.numel() for p in network.parameters())
+        click.echo(f"  {kind + '_' + name:<18} {count:,} parameters")
+    click.echo(f"  steps              {num_steps:,}")
+    click.echo(f"  learning rate      {schedule_text(settings, num_steps)}")
+    precision = str(pick_precision(settings.precision, device)).removeprefix("torch.")
+    click.echo(f"  device             {device}, {precision}")
+    click.echo(f"  memory of a step   about {estimate_step_bytes(settings) / 2**30:.1f} GiB")
+
+
+def _print_outcome(outcome: Outcome) -> None:
+    click.echo(f"{outcome.reason}: step {outcome.step} of {outcome.num_steps}, in {outcome.run}")
+    if outcome.broken:
+        click.echo(f"{len(outcome.broken)} broken images were skipped:")
+        for item in outcome.broken:
+            click.echo(f"  {item.path}")
+    if outcome.step < outcome.num_steps:
+        click.echo(f"Go on with:  facesketch train --resume {outcome.run}")
+    click.echo(f"Export with: facesketch export {outcome.run} -o weights")
+
+
+train = SettingsCommand(
+    "train",
+    callback=run_train,
+    help=run_train.__doc__,
+    params=[
+        click.Option(["--preset"], metavar="NAME", help=f"Starting point: {', '.join(PRESETS)}."),
+        click.Option(
+            ["--config"],
+            type=click.Path(path_type=Path),
+            help="TOML file of settings; names as below, with _ for -.",
+        ),
+        click.Option(
+            ["--resume"],
+            type=click.Path(path_type=Path),
+            metavar="RUN",
+            help="Go on with the run in this folder.",
+        ),
+        click.Option(
+            ["--dry-run"], is_flag=True, help="Print settings, sizes and memory, then stop."
+        ),
+        *(setting_option(name, info) for name, info in fields().items()),
+    ],
+)

@@ -1,0 +1,96 @@
+"""`facesketch export` and `facesketch import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facesketch.errors import MissingExtraError
+from facesketch.weights_info import DIRECTIONS, Direction
+
+if TYPE_CHECKING:
+    from facesketch.export import Exported
+
+PATH = click.Path(path_type=Path)
+
+
+def _need_torch(command: str) -> None:
+    try:
+        import onnxscript  # noqa: F401, PLC0415
+        import torch  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise MissingExtraError(f"facesketch {command}", "train") from error
+
+
+def _report(exported: Exported) -> None:
+    size = exported.path.stat().st_size / 1e6
+    click.echo(
+        f"{exported.path}: {size:.1f} MB, differs from PyTorch by at most "
+        f"{exported.max_difference:.1e} on {exported.num_images} images"
+    )
+
+
+@click.command("export")
+@click.argument("run", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="Folder for the two ONNX files.")
+@click.option(
+    "--data",
+    type=PATH,
+    help="Data set for the parity check, where the run's own images are elsewhere.",
+)
+def export(run: Path, out: Path, data: Path | None) -> None:
+    r"""Turn a training run into ONNX files, checked against PyTorch.
+
+    RUN is the folder of a training; its newest averaged generators become OUT/photo2sketch.onnx
+    and OUT/sketch2photo.onnx. Each is compared with PyTorch on real images before it is written.
+
+    \b
+    facesketch export runs/first -o weights
+    facesketch convert portrait.jpg --weights weights
+    """
+    _need_torch("export")
+    from facesketch.export import export_run  # noqa: PLC0415
+
+    for exported in export_run(run, out, images=data):
+        _report(exported)
+
+
+@click.command("import")
+@click.argument("checkpoint", type=PATH)
+@click.option(
+    "--direction",
+    type=click.Choice(DIRECTIONS),
+    required=True,
+    help="What the generator does.",
+)
+@click.option("-o", "--out", type=PATH, required=True, help="Folder for the ONNX file.")
+@click.option("--image-size", default=256, show_default=True, help="Size it was trained with (px).")
+@click.option("--licence", default="not stated", help="Licence of the weights.")
+@click.option(
+    "--check", "photos", type=PATH, multiple=True, help="Picture for the parity check, repeatable."
+)
+def import_checkpoint(  # noqa: PLR0917  # click calls it by keyword
+    checkpoint: Path,
+    direction: Direction,
+    out: Path,
+    image_size: int,
+    licence: str,
+    photos: tuple[Path, ...],
+) -> None:
+    r"""Bring in a generator of pytorch-CycleGAN-and-pix2pix.
+
+    CHECKPOINT is its latest_net_G_A.pth or the like: a ResNet generator with instance norm. Only
+    weights are read, no code in the file is run.
+
+    \b
+    facesketch import latest_net_G_A.pth --direction photo2sketch -o weights
+    """
+    _need_torch("import")
+    from facesketch.reference_import import import_generator  # noqa: PLC0415
+
+    exported = import_generator(
+        checkpoint, direction, out, image_size=image_size, licence=licence, photos=list(photos)
+    )
+    _report(exported)

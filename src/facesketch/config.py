@@ -1,0 +1,303 @@
+"""Training settings: one frozen, validated model, and the presets. Never imports torch."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from facesketch.errors import ConfigError
+
+GeneratorName = Literal["compact", "resnet6", "resnet9"]
+MAX_BROKEN_SHARE = 0.01
+"""Share of broken images in a domain above which training stops."""
+
+Group = Literal["Data", "Model", "Losses", "Optimisation", "Hardware", "Run"]
+
+
+def setting(
+    default: object, group: Group, unit: str, text: str, *, resume: bool = False, **limits: Any
+) -> Any:
+    """Declare one setting.
+
+    Args:
+        default: Value of the `compact` preset.
+        group: Heading in the help.
+        unit: Unit of the value, "" for none.
+        text: One sentence of help.
+        resume: Whether it may change when a run is resumed.
+        **limits: Bounds for pydantic, for instance `gt=0`.
+    """
+    extra: dict[str, Any] = {"group": group, "unit": unit, "resume": resume}
+    return Field(default, description=text, json_schema_extra=extra, **limits)
+
+
+class TrainConfig(BaseModel):
+    """Everything a training run can be told. The defaults are the `compact` preset.
+
+    A run needs either `data`, or `photos` and `sketches`.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    # Data
+    data: Path | None = setting(
+        None, "Data", "folder", "Data set with {train,val}/{photos,sketches} inside.", resume=True
+    )
+    photos: Path | None = setting(
+        None, "Data", "folder", "Photos, any image type, instead of --data.", resume=True
+    )
+    sketches: Path | None = setting(
+        None, "Data", "folder", "Sketches, unpaired, any number, instead of --data.", resume=True
+    )
+    training_data: str = setting(
+        "", "Data", "", "What the model card and exported files say it learned from."
+    )
+    licence: str = setting(
+        "not stated", "Data", "", "Licence of the trained weights, written into exported files."
+    )
+    image_size: int = setting(256, "Data", "px", "Height and width of training crops.", ge=32)
+    load_scale: float = setting(
+        1.117,
+        "Data",
+        "x image_size",
+        "Shorter side that images are resized to before the random crop.",
+        ge=1.0,
+        le=4.0,
+    )
+    flip: bool = setting(True, "Data", "", "Mirror half of the images.")
+    num_workers: int = setting(
+        2, "Data", "processes", "Processes that read images; 0 reads in the trainer.",
+        ge=0, resume=True,
+    )  # fmt: skip
+
+    # Model
+    generator: GeneratorName = setting("compact", "Model", "", "Architecture of both generators.")
+    upsample: Literal["transpose", "resize"] = setting(
+        "resize",
+        "Model",
+        "",
+        "How ResNet generators upsample: the paper's transposed convolution, or resize and "
+        "convolve against checkerboards (compact always resizes).",
+    )
+    sketch_channels: Literal[1, 3] = setting(
+        1, "Model", "channels", "1 treats sketches as grayscale, 3 as the paper does."
+    )
+    disc_filters: int = setting(
+        32, "Model", "filters", "Filters in the first layer of the discriminators.", ge=4
+    )
+
+    # Losses
+    lambda_cycle: float = setting(10.0, "Losses", "weight", "Cycle consistency.", ge=0)
+    lambda_identity: float = setting(
+        0.0, "Losses", "weight", "Identity; the paper's 0.5 x lambda_cycle is 5.", ge=0
+    )
+    pool_size: int = setting(
+        50, "Losses", "images", "History of generated images shown to each discriminator.", ge=0
+    )
+
+    # Optimisation
+    epochs: int = setting(
+        60, "Optimisation", "epochs", "Passes over the larger domain.", ge=1, resume=True
+    )
+    steps: int | None = setting(
+        None, "Optimisation", "steps", "Optimizer steps in all; replaces epochs.",
+        ge=1, resume=True,
+    )  # fmt: skip
+    decay_start: float = setting(
+        0.5,
+        "Optimisation",
+        "of all steps",
+        "When the learning rate starts to fall linearly to zero.",
+        ge=0,
+        le=1,
+    )
+    batch_size: int = setting(
+        4, "Optimisation", "images", "Photos, and as many sketches, per optimizer step.", ge=1
+    )
+    accumulate: int = setting(
+        1,
+        "Optimisation",
+        "parts",
+        "Split each batch into this many parts to save memory; the result is the same.",
+        ge=1,
+    )
+    learning_rate: float = setting(2e-4, "Optimisation", "", "Adam's learning rate.", gt=0)
+    beta1: float = setting(0.5, "Optimisation", "", "Adam's first moment decay.", ge=0, lt=1)
+    beta2: float = setting(0.999, "Optimisation", "", "Adam's second moment decay.", ge=0, lt=1)
+    ema_decay: float = setting(
+        0.999,
+        "Optimisation",
+        "per step",
+        "Decay of the running average of the generators that is exported.",
+        ge=0,
+        lt=1,
+    )
+    seed: int = setting(0, "Optimisation", "", "Start of every random choice.", ge=0, le=2**32 - 1)
+
+    # Hardware
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting(
+        "auto", "Hardware", "", "auto, cpu, cuda, cuda:N or mps.", resume=True
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto",
+        "Hardware",
+        "",
+        "Arithmetic of the networks; auto takes bfloat16 where the hardware has it.",
+    )
+    compile: bool = setting(
+        False, "Hardware", "", "Compile the networks with torch.compile.", resume=True
+    )
+
+    # Run
+    out: Path | None = setting(
+        None, "Run", "folder", "Where the run is written; default runs/DATE-TIME.", resume=True
+    )
+    init_from: Path | None = setting(
+        None, "Run", "folder", "Start from the generators of an export or of another run."
+    )
+    max_minutes: float | None = setting(
+        None, "Run", "minutes", "Stop cleanly, with a checkpoint, after this time.",
+        gt=0, resume=True,
+    )  # fmt: skip
+    checkpoint_every: int = setting(
+        500, "Run", "steps", "How often a checkpoint is written.", ge=1, resume=True
+    )
+    keep_checkpoints: int = setting(
+        3, "Run", "files", "How many checkpoints are kept.", ge=2, resume=True
+    )
+    sample_every: int = setting(
+        500, "Run", "steps", "How often a grid of pictures is written.", ge=1, resume=True
+    )
+    log_every: int = setting(
+        10, "Run", "steps", "How often losses are written to the logs.", ge=1, resume=True
+    )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.data is not None and (self.photos is not None or self.sketches is not None):
+            raise ValueError("give either data, or photos and sketches, not both")
+        if (self.photos is None) != (self.sketches is None):
+            raise ValueError("photos and sketches go together; one of them is missing")
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"accumulate {self.accumulate} must divide batch_size {self.batch_size}"
+            )
+        multiple = 8 if self.generator == "compact" else 4
+        if self.image_size % multiple:
+            raise ValueError(
+                f"image_size {self.image_size} must be a multiple of {multiple} "
+                f"for the generator {self.generator}"
+            )
+        return self
+
+    def has_data(self) -> bool:
+        """Say whether it is known where the images are."""
+        return self.data is not None or self.photos is not None
+
+
+PRESETS: dict[str, dict[str, object]] = {
+    "compact": {},
+    # Zhu et al. 2017, section 4 and appendix: ResNet-9, 256 px, batch 1, 100 + 100 epochs.
+    "paper": {
+        "generator": "resnet9",
+        "upsample": "transpose",
+        "sketch_channels": 3,
+        "disc_filters": 64,
+        "lambda_identity": 5.0,
+        "epochs": 200,
+        "batch_size": 1,
+        "load_scale": 286 / 256,
+    },
+    "small": {"image_size": 128, "epochs": 40, "batch_size": 8},
+}
+"""Named starting points; `compact` is the default."""
+
+
+_REPLACES = {
+    "epochs": ("steps",),
+    "data": ("photos", "sketches"),
+    "photos": ("data",),
+    "sketches": ("data",),
+}
+"""What a setting replaces when a later layer gives it: --epochs 9 beats `steps` in a file."""
+
+
+def fields() -> dict[str, FieldInfo]:
+    """Return the settings by name, in the order of the help."""
+    return dict(TrainConfig.model_fields)
+
+
+def field_extra(name: str) -> dict[str, Any]:
+    """Return `group`, `unit` and `resume` of one setting."""
+    extra = TrainConfig.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)  # noqa: S101  # setting() always writes one
+    return extra
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Read settings from a TOML file; its keys are setting names, and `preset`.
+
+    Raises:
+        ConfigError: If the file cannot be read or is no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+
+
+def preset_settings(name: str) -> dict[str, Any]:
+    """Return what a preset says, by setting.
+
+    Raises:
+        ConfigError: If there is no such preset.
+    """
+    if name not in list(PRESETS):  # a list, as a TOML file may hold what has no hash
+        raise ConfigError(f"preset {name!r} is unknown; choose from {', '.join(PRESETS)}.")
+    return dict(PRESETS[name])
+
+
+def build_config(preset: str, *layers: dict[str, Any]) -> TrainConfig:
+    """Lay settings over a preset, later layers first in line.
+
+    Args:
+        preset: Name in `PRESETS`.
+        *layers: Settings by name; a later layer wins.
+
+    Raises:
+        ConfigError: If a name is unknown or a value is out of range; the text names the field.
+    """
+    values = preset_settings(preset)
+    for layer in layers:
+        for name in layer:
+            for other in _REPLACES.get(name, ()):
+                if other not in layer:
+                    values.pop(other, None)
+        values.update(layer)
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from error
+
+
+def _explain(error: ValidationError) -> str:
+    """Turn pydantic's report into one sentence per field, joined."""
+    sentences = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = "is not a setting; see `facesketch train --help`"
+        got = (
+            f" (got {problem['input']!r})" if name and problem["type"] != "extra_forbidden" else ""
+        )
+        sentences.append(f"{name}: {text}{got}" if name else text)
+    return "; ".join(sentences) + "."

@@ -1,0 +1,132 @@
+"""Four networks and their losses by name. Steps no optimizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from facesketch import losses
+from facesketch.config import TrainConfig
+from facesketch.models import PatchDiscriminator, generator
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of R, G, B in brightness (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class Translated:
+    """One forward pass, all (B, C, H, W), range [-1, 1]; identity only where it is trained."""
+
+    fake_photo: Tensor
+    fake_sketch: Tensor
+    rec_photo: Tensor
+    rec_sketch: Tensor
+    idt_photo: Tensor | None = None
+    idt_sketch: Tensor | None = None
+
+
+class CycleGAN(nn.Module):
+    """Two generators, two discriminators (Zhu et al. 2017)."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        channels = config.sketch_channels
+        self.lambda_cycle = config.lambda_cycle
+        self.lambda_identity = config.lambda_identity
+        self.sketch_channels = channels
+        self.gen_photo2sketch = generator(config.generator, 3, channels, config.upsample)
+        self.gen_sketch2photo = generator(config.generator, channels, 3, config.upsample)
+        self.disc_photo = PatchDiscriminator(3, config.disc_filters)
+        self.disc_sketch = PatchDiscriminator(channels, config.disc_filters)
+
+    def generators(self) -> dict[str, nn.Module]:
+        """Return the two generators by direction."""
+        return {"photo2sketch": self.gen_photo2sketch, "sketch2photo": self.gen_sketch2photo}
+
+    def discriminators(self) -> dict[str, nn.Module]:
+        """Return the two discriminators by the domain that they judge."""
+        return {"photo": self.disc_photo, "sketch": self.disc_sketch}
+
+    def forward(self, real_photo: Tensor, real_sketch: Tensor) -> Translated:
+        """Translate both domains there and back.
+
+        No layer looks across the batch, so inputs of one generator go through it together; the
+        result is the same as one by one.
+
+        Args:
+            real_photo: (B, 3, H, W), range [-1, 1].
+            real_sketch: (B, sketch_channels, H, W), range [-1, 1].
+        """
+        photo, sketch = real_photo, real_sketch
+        n = len(photo)
+        if self.lambda_identity == 0:
+            fake_sketch = self.gen_photo2sketch(photo).float()
+            both = self.gen_sketch2photo(torch.cat([fake_sketch, sketch])).float()
+            rec_photo, fake_photo = both[:n], both[n:]
+            return Translated(fake_photo, fake_sketch, rec_photo, self._sketch(fake_photo))
+        both = self.gen_photo2sketch(torch.cat([photo, self.as_photo(sketch)])).float()
+        fake_sketch, idt_sketch = both[:n], both[n:]
+        both = self.gen_sketch2photo(torch.cat([fake_sketch, sketch, self.as_sketch(photo)]))
+        rec_photo, fake_photo, idt_photo = both.float().split([n, len(sketch), n])
+        rec_sketch = self._sketch(fake_photo)
+        return Translated(fake_photo, fake_sketch, rec_photo, rec_sketch, idt_photo, idt_sketch)
+
+    def _sketch(self, photo: Tensor) -> Tensor:
+        return self.gen_photo2sketch(photo).float()  # type: ignore[no-any-return]
+
+    def as_photo(self, sketch: Tensor) -> Tensor:
+        """Write a sketch in the channels of a photo, (B, 3, H, W)."""
+        return sketch.expand(-1, 3, -1, -1)
+
+    def as_sketch(self, photo: Tensor) -> Tensor:
+        """Write a photo in the channels of a sketch: its luma where sketches are grayscale."""
+        if self.sketch_channels == 3:
+            return photo
+        weights = photo.new_tensor(LUMA).view(1, 3, 1, 1)
+        return (photo * weights).sum(dim=1, keepdim=True)
+
+    def generator_losses(
+        self, real_photo: Tensor, real_sketch: Tensor, t: Translated
+    ) -> dict[str, Tensor]:
+        """Return the generators' losses, weighted; their sum is what to minimise.
+
+        A photo that went in as luma cannot come back in colour: with grayscale sketches its
+        identity loss compares the luma.
+        """
+        result = {
+            "gan_sketch": losses.generator_gan_loss(self.disc_sketch(t.fake_sketch).float()),
+            "gan_photo": losses.generator_gan_loss(self.disc_photo(t.fake_photo).float()),
+            "cycle_photo": self.lambda_cycle
+            * losses.cycle_consistency_loss(t.rec_photo, real_photo),
+            "cycle_sketch": self.lambda_cycle
+            * losses.cycle_consistency_loss(t.rec_sketch, real_sketch),
+        }
+        if t.idt_photo is not None and t.idt_sketch is not None:
+            result["identity_photo"] = self.lambda_identity * losses.identity_loss(
+                self.as_sketch(t.idt_photo), self.as_sketch(real_photo)
+            )
+            result["identity_sketch"] = self.lambda_identity * losses.identity_loss(
+                t.idt_sketch, real_sketch
+            )
+        return result
+
+    def discriminator_losses(
+        self, real_photo: Tensor, real_sketch: Tensor, old_photo: Tensor, old_sketch: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the discriminators' losses.
+
+        Args:
+            real_photo: (B, 3, H, W).
+            real_sketch: (B, sketch_channels, H, W).
+            old_photo: Generated photos from the pool, without gradient.
+            old_sketch: Generated sketches from the pool, without gradient.
+        """
+        n = len(real_photo)
+        photo = self.disc_photo(torch.cat([real_photo, old_photo])).float()
+        sketch = self.disc_sketch(torch.cat([real_sketch, old_sketch])).float()
+        return {
+            "disc_photo": losses.discriminator_loss(photo[:n], photo[n:]),
+            "disc_sketch": losses.discriminator_loss(sketch[:n], sketch[n:]),
+        }

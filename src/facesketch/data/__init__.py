@@ -1,0 +1,1 @@
+"""Data sets: listing, sampling, reading, drawing, checking and downloading."""

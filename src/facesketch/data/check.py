@@ -1,0 +1,369 @@
+"""Looks for what would spoil a training: broken files, strays, copies, folders that are missing."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from facesketch.config import MAX_BROKEN_SHARE
+from facesketch.data.inspection import Finding, Listing, inspect_all, list_files
+
+Domain = Literal["photo", "sketch"]
+
+SPLITS = ("train", "val", "test")
+FOLDER_NAMES: dict[Domain, str] = {"photo": "photos", "sketch": "sketches"}
+
+SMALL_PX = 64
+"""Images with a shorter side below this are counted as small."""
+
+"""Share of broken images in a domain above which training stops."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder to look at, with the name it goes by in the report."""
+
+    split: str
+    domain: Domain
+    label: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class BrokenImage:
+    """A file named like an image that does not decode; the reason reads on from the path."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShorterSide:
+    """Shorter sides of a folder's images, upright, in pixels."""
+
+    min_px: int
+    median_px: int
+    max_px: int
+
+
+@dataclass(frozen=True)
+class FolderReport:
+    """What was found in one folder.
+
+    Attributes:
+        split: "train", "val" or "test".
+        domain: "photo" or "sketch".
+        label: Short name of the folder.
+        path: The folder.
+        num_images: Files named like an image.
+        num_usable: Those of them that decode.
+        shorter_side: Sizes of the usable ones; None if there are none.
+        modes: Number of usable images by Pillow mode, as stored in the file.
+        small: Usable images with a shorter side below `SMALL_PX`.
+        broken: Images that do not decode.
+        not_images: Files with another suffix, which training ignores.
+    """
+
+    split: str
+    domain: Domain
+    label: str
+    path: str
+    num_images: int
+    num_usable: int
+    shorter_side: ShorterSide | None
+    modes: dict[str, int]
+    small: list[str]
+    broken: list[BrokenImage]
+    not_images: list[str]
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """Which photos and sketches of a split go together: equal relative path but for the suffix."""
+
+    split: str
+    num_pairs: int
+    photos_without_sketch: list[str]
+    sketches_without_photo: list[str]
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Groups of files with the same pixels; a group may be in more than one list."""
+
+    across_splits: list[list[str]]
+    across_domains: list[list[str]]
+    within_folder: list[list[str]]
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """What is known of a data set once every file was read.
+
+    Attributes:
+        folders: One report for each folder that exists.
+        pairs: One report for each split that has both folders.
+        duplicates: Groups of files with the same pixels.
+        errors: Why training would fail; empty if it would start and run.
+        warnings: What is worth a look.
+    """
+
+    folders: list[FolderReport]
+    pairs: list[PairReport]
+    duplicates: Duplicates
+    errors: list[str]
+    warnings: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether training would start and run."""
+        return not self.errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON types, with `ok` first."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def check_root(root: Path) -> DataReport:
+    """Check a data set in the Kaggle layout, `{train,val,test}/{photos,sketches}`.
+
+    Args:
+        root: Folder that holds `train`; `val` and `test` may be missing.
+
+    Raises:
+        DataError: If a worker process dies.
+    """
+    folders, errors, warned = [], [], []
+    for split in SPLITS:
+        wanted = [
+            Folder(split, domain, f"{split}/{name}", root / split / name)
+            for domain, name in FOLDER_NAMES.items()
+        ]
+        missing = [folder for folder in wanted if not folder.path.is_dir()]
+        folders += [folder for folder in wanted if folder.path.is_dir()]
+        if split == "train":
+            errors += [f"{folder.path} is missing." for folder in missing]
+        elif len(missing) == 1:
+            warned.append(f"{missing[0].path} is missing, so {split} cannot be used.")
+    if errors and (hint := _where_instead(root)):
+        errors.append(hint)
+    return _check(folders, errors, warned)
+
+
+def check_folders(photos: Path, sketches: Path) -> DataReport:
+    """Check two folders of training images, unpaired, of any names and types.
+
+    Args:
+        photos: Folder of the photo domain.
+        sketches: Folder of the sketch domain.
+
+    Raises:
+        DataError: If a worker process dies.
+    """
+    wanted = [
+        Folder("train", "photo", "photos", photos),
+        Folder("train", "sketch", "sketches", sketches),
+    ]
+    folders = [folder for folder in wanted if folder.path.is_dir()]
+    errors = [f"{folder.path} is missing." for folder in wanted if folder not in folders]
+    return _check(folders, errors, [])
+
+
+def _where_instead(root: Path) -> str | None:
+    """Guess what was meant by a root without `train/photos` and `train/sketches`."""
+    if (root / "photos").is_dir() and (root / "sketches").is_dir():
+        return f"Use --photos {root / 'photos'} --sketches {root / 'sketches'} instead."
+    nested = sorted(path.parent.parent for path in root.glob("*/train/photos"))
+    return f"Did you mean {nested[0]}?" if nested else None
+
+
+def _check(folders: list[Folder], errors: list[str], warned: list[str]) -> DataReport:
+    """Read every file of the folders and put the findings together."""
+    listings = [list_files(folder.path) for folder in folders]
+    paths = [path for pictures, _ in listings for path in pictures]
+    copies = _Copies()
+    with contextlib.closing(inspect_all(paths)) as findings:
+        reports = [
+            _fold(folder, listing, findings, copies)
+            for folder, listing in zip(folders, listings, strict=True)
+        ]
+    pairs = _pair(folders, listings)
+    duplicates = _sort_out(copies, folders, listings)
+    for report in reports:
+        _judge(report, errors, warned)
+    warned += _remarks(pairs, duplicates)
+    return DataReport(reports, pairs, duplicates, errors, warned)
+
+
+class _Copies:
+    """Finds equal pictures by digest; pictures are numbered in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._num_seen = 0
+        self._first: dict[bytes, int] = {}
+        self._groups: dict[bytes, list[int]] = {}
+
+    def add(self, digest: bytes) -> None:
+        """Take in one picture; an empty digest stands for one that cannot be read."""
+        if digest:
+            first = self._first.setdefault(digest, self._num_seen)
+            if first != self._num_seen:
+                self._groups.setdefault(digest, [first]).append(self._num_seen)
+        self._num_seen += 1
+
+    def groups(self) -> Iterable[list[int]]:
+        """Return the numbers of pictures that exist more than once."""
+        return self._groups.values()
+
+
+def _sort_out(copies: _Copies, folders: list[Folder], listings: list[Listing]) -> Duplicates:
+    """Tell apart what the copies may spoil."""
+    starts = list(itertools.accumulate((len(pictures) for pictures, _ in listings), initial=0))
+    duplicates = Duplicates([], [], [])
+    for group in copies.groups():
+        owners = [bisect.bisect_right(starts, number) - 1 for number in group]
+        paths = [
+            listings[owner][0][number - starts[owner]]
+            for owner, number in zip(owners, group, strict=True)
+        ]
+        if len({folders[owner].split for owner in owners}) > 1:
+            duplicates.across_splits.append(paths)
+        if len({folders[owner].domain for owner in owners}) > 1:
+            duplicates.across_domains.append(paths)
+        if len(set(owners)) < len(group):
+            duplicates.within_folder.append(paths)
+    return duplicates
+
+
+def _fold(
+    folder: Folder, listing: Listing, findings: Iterator[Finding], copies: _Copies
+) -> FolderReport:
+    """Sum up one folder, taking as many findings as it has images."""
+    pictures, others = listing
+    modes: Counter[str] = Counter()
+    sides: Counter[int] = Counter()
+    broken: list[BrokenImage] = []
+    small: list[str] = []
+    for path in pictures:
+        finding = next(findings)
+        copies.add(finding.digest)
+        if finding.reason is not None:
+            broken.append(BrokenImage(path, finding.reason))
+            continue
+        modes[finding.mode] += 1
+        sides[finding.shorter_side] += 1
+        if finding.shorter_side < SMALL_PX:
+            small.append(path)
+    return FolderReport(
+        split=folder.split,
+        domain=folder.domain,
+        label=folder.label,
+        path=str(folder.path),
+        num_images=len(pictures),
+        num_usable=sides.total(),
+        shorter_side=_shorter_side(sides),
+        modes=dict(modes.most_common()),
+        small=small,
+        broken=broken,
+        not_images=others,
+    )
+
+
+def _shorter_side(sides: Counter[int]) -> ShorterSide | None:
+    """Turn counts by size into smallest, (lower) median and largest."""
+    if not sides:
+        return None
+    middle = (sides.total() + 1) // 2
+    for median in sorted(sides):
+        middle -= sides[median]
+        if middle <= 0:
+            break
+    return ShorterSide(min(sides), median, max(sides))
+
+
+def _pair(folders: list[Folder], listings: list[Listing]) -> list[PairReport]:
+    """Match photos and sketches of each split by their path without suffix."""
+    pictures = {
+        (folder.split, folder.domain): (str(folder.path), listing[0])
+        for folder, listing in zip(folders, listings, strict=True)
+    }
+    reports = []
+    for split in SPLITS:
+        if (split, "photo") in pictures and (split, "sketch") in pictures:
+            photos = _stems(*pictures[split, "photo"])
+            sketches = _stems(*pictures[split, "sketch"])
+            reports.append(
+                PairReport(
+                    split,
+                    len(photos.keys() & sketches.keys()),
+                    [path for stem, path in photos.items() if stem not in sketches],
+                    [path for stem, path in sketches.items() if stem not in photos],
+                )
+            )
+    return reports
+
+
+def _stems(folder: str, paths: list[str]) -> dict[str, str]:
+    """Return the paths by what they are below the folder, without suffix."""
+    return {os.path.splitext(path)[0][len(folder) :]: path for path in paths}  # noqa: PTH122
+
+
+def _judge(report: FolderReport, errors: list[str], warned: list[str]) -> None:
+    """Say what one folder means for training."""
+    num_broken = len(report.broken)
+    if not report.num_usable:
+        told = f"none of {num_broken:,} images can be read" if num_broken else "holds no images"
+        target = errors if report.split == "train" else warned
+        target.append(f"{report.path}: {told}.")
+    elif num_broken:
+        share = num_broken / report.num_images
+        told = f"{report.path}: {num_broken:,} of {report.num_images:,} images are broken"
+        if report.split == "train" and share > MAX_BROKEN_SHARE:
+            limit = f"{MAX_BROKEN_SHARE:.0%}"
+            errors.append(f"{told} ({share:.1%}, the limit is {limit}); replace or delete them.")
+        else:
+            warned.append(f"{told}; they will be skipped.")
+    if report.not_images:
+        warned.append(
+            f"{report.path}: {_count(len(report.not_images), 'file')} not named like an image; "
+            "training passes them over."
+        )
+    if report.small:
+        warned.append(
+            f"{report.path}: {_count(len(report.small), 'image')} with a shorter side below "
+            f"{SMALL_PX} px; enlarged, they are blurred."
+        )
+
+
+def _remarks(pairs: list[PairReport], duplicates: Duplicates) -> list[str]:
+    """Say what the folders mean together."""
+    remarks = []
+    for pair in pairs:
+        alone = len(pair.photos_without_sketch) + len(pair.sketches_without_photo)
+        # Without a single pair the two folders were never meant to match.
+        if pair.num_pairs and alone:
+            remarks.append(
+                f"{pair.split}: {_count(alone, 'image')} without a partner of the same name; "
+                "training is unpaired and does not mind."
+            )
+    if number := len(duplicates.across_splits):
+        remarks.append(
+            f"{_count(number, 'picture')} in more than one split; results on pictures seen in "
+            "training look better than they are."
+        )
+    if number := len(duplicates.across_domains):
+        remarks.append(f"{_count(number, 'picture')} both as a photo and as a sketch.")
+    if number := len(duplicates.within_folder):
+        remarks.append(f"{_count(number, 'picture')} more than once in the same folder.")
+    return remarks
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

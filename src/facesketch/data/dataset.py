@@ -1,0 +1,193 @@
+"""Reads the images of a draw: decode, resize, crop, flip. One batch in memory at a time."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from facesketch import images
+from facesketch.config import TrainConfig
+from facesketch.data.files import ImageFolder
+from facesketch.data.sampler import Domain, Draw, StepSampler, augmentation_rng, replacement
+from facesketch.errors import DataError, ImageError
+
+MAX_ATTEMPTS = 20
+"""Broken images met in a row for one sample before giving up."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An image that could not be read."""
+
+    domain: Domain
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one step, float32, range [-1, 1].
+
+    Attributes:
+        photo: (B, 3, H, W).
+        sketch: (B, 1 or 3, H, W).
+        broken: Images that were skipped while this batch was read.
+        error: Why the batch could not be filled, if so. It travels as a value because a worker's
+            exception arrives with its traceback in the message.
+    """
+
+    photo: Tensor
+    sketch: Tensor
+    broken: list[Broken] = field(default_factory=list)
+    error: str | None = None
+
+    def pin_memory(self) -> Batch:
+        """Move to page-locked memory; the DataLoader calls this where a GPU waits."""
+        return replace(self, photo=self.photo.pin_memory(), sketch=self.sketch.pin_memory())
+
+
+@dataclass(frozen=True)
+class Domains:
+    """The two folders of a data set."""
+
+    photos: ImageFolder
+    sketches: ImageFolder
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all relative names; the same data gives the same order of samples."""
+        return f"{self.photos.fingerprint}-{self.sketches.fingerprint}"
+
+    def folder(self, domain: Domain) -> ImageFolder:
+        """Return the images of one domain."""
+        return self.photos if domain == "photo" else self.sketches
+
+
+def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") -> Domains | None:
+    """List the images that the settings name.
+
+    Args:
+        config: Settings with `data`, or `photos` and `sketches`.
+        split: "val" answers None where there is no validation split.
+
+    Raises:
+        DataError: If a folder is missing or holds no images.
+    """
+    if config.data is not None:
+        root = config.data / split
+        if split == "val" and not ((root / "photos").is_dir() and (root / "sketches").is_dir()):
+            return None
+        if not config.data.is_dir():
+            raise DataError(f"{config.data} is not a folder; --data wants the data set's root.")
+        return Domains(ImageFolder(root / "photos"), ImageFolder(root / "sketches"))
+    if split == "val":
+        return None
+    if config.photos is None or config.sketches is None:
+        raise DataError("no images were named; give --data ROOT, or --photos DIR --sketches DIR.")
+    return Domains(ImageFolder(config.photos), ImageFolder(config.sketches))
+
+
+def load_image(path: Path, size: int, mode: images.Mode) -> Image.Image:
+    """Decode an image and resize it to a shorter side of `size` px."""
+    image = images.open_image(path, mode, draft_size=size)
+    return images.resize_cover(image, size)
+
+
+class UnpairedImages(Dataset[Batch]):
+    """Indexed by the draws of one step, so that an item is a whole batch."""
+
+    def __init__(self, domains: Domains, config: TrainConfig) -> None:
+        self.domains = domains
+        self.seed = config.seed
+        self.size = config.image_size
+        self.load_size = max(config.image_size, round(config.image_size * config.load_scale))
+        self.flip = config.flip
+        self.modes: dict[Domain, images.Mode] = {
+            "photo": "RGB",
+            "sketch": "L" if config.sketch_channels == 1 else "RGB",
+        }
+
+    def __getitem__(self, draws: list[Draw]) -> Batch:
+        broken: list[Broken] = []
+        try:
+            photo = torch.stack([self._read("photo", d.photo, d.number, broken) for d in draws])
+            sketch = torch.stack([self._read("sketch", d.sketch, d.number, broken) for d in draws])
+        except DataError as error:
+            return Batch(torch.empty(0), torch.empty(0), broken, str(error))
+        return Batch(photo, sketch, broken)
+
+    def _read(self, domain: Domain, index: int, number: int, broken: list[Broken]) -> Tensor:
+        """Read one augmented image (C, H, W); a broken one is replaced by another."""
+        folder = self.domains.folder(domain)
+        for attempt in range(MAX_ATTEMPTS):
+            path = folder.path(index)
+            try:
+                image = load_image(path, self.load_size, self.modes[domain])
+            except ImageError as error:
+                broken.append(Broken(domain, str(path), str(error)))
+                index = replacement(self.seed, number, domain, attempt, len(folder))
+                continue
+            return self._augment(image, augmentation_rng(self.seed, number, domain))
+        raise DataError(
+            f"{MAX_ATTEMPTS} images in a row under {folder.root} cannot be read, the last one is "
+            f"{broken[-1].path}; run `facesketch data check`."
+        )
+
+    def _augment(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
+        left = int(rng.integers(image.width - self.size + 1))
+        top = int(rng.integers(image.height - self.size + 1))
+        mirror = bool(rng.integers(2)) and self.flip
+        image = image.crop((left, top, left + self.size, top + self.size))
+        if mirror:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return torch.from_numpy(images.normalise(np.asarray(image)))
+
+
+def centre_crop(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Tensor:
+    """Read an image without augmentation, shape (C, size, size)."""
+    image = load_image(folder.path(index), size, mode)
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    image = image.crop((left, top, left + size, top + size))
+    return torch.from_numpy(images.normalise(np.asarray(image)))
+
+
+def _init_worker(_worker: int) -> None:
+    torch.set_num_threads(1)
+    # Ctrl-C and a job scheduler's SIGTERM reach the whole process group; the trainer decides when
+    # reading ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def make_loader(
+    domains: Domains, config: TrainConfig, *, num_steps: int, first_step: int = 0, pin: bool = False
+) -> DataLoader[Batch]:
+    """Read the batches of steps `first_step` to `num_steps`, in order."""
+    sampler = StepSampler(
+        len(domains.photos),
+        len(domains.sketches),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        num_steps=num_steps,
+        first_step=first_step,
+    )
+    workers = config.num_workers
+    return DataLoader(
+        UnpairedImages(domains, config),
+        sampler=sampler,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_init_worker,
+        pin_memory=pin,
+        # Its own: the loader draws a number, and torch's default generator is in the checkpoint.
+        generator=torch.Generator().manual_seed(config.seed),
+    )

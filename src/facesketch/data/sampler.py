@@ -1,0 +1,97 @@
+"""Which images come in which step: a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from torch.utils.data import Sampler
+
+Domain = Literal["photo", "sketch"]
+_STREAM = {"photo": 1, "sketch": 2, "replacement": 3, "augmentation": 4}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample: its number in the endless sequence and the two images it takes."""
+
+    number: int
+    photo: int
+    sketch: int
+
+
+class Shuffle:
+    """An endless shuffled sequence over `size` items, reshuffled after each pass."""
+
+    def __init__(self, size: int, seed: int, domain: Domain) -> None:
+        self.size = size
+        self._key = (seed, _STREAM[domain])
+        self._pass = -1
+        self._order = np.empty(0, dtype=np.uint32)
+
+    def __getitem__(self, number: int) -> int:
+        """Return the item at a place of the sequence."""
+        which, place = divmod(number, self.size)
+        if which != self._pass:
+            order = np.random.default_rng((*self._key, which)).permutation(self.size)
+            self._order, self._pass = order.astype(np.uint32), which
+        return int(self._order[place])
+
+
+class StepSampler(Sampler[list[Draw]]):
+    """Yields the draws of one step after the other, from `first_step` up to `num_steps`.
+
+    Sample n of the whole training takes place n of each domain's shuffled sequence, so that an
+    epoch is one pass over the larger domain while the smaller one is reshuffled as often as that
+    takes. Step s holds the samples s * batch_size up to (s + 1) * batch_size; of these, process
+    `rank` of `world_size` gets its contiguous share.
+    """
+
+    def __init__(
+        self,
+        num_photos: int,
+        num_sketches: int,
+        *,
+        batch_size: int,
+        seed: int,
+        num_steps: int,
+        first_step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size % world_size:
+            raise ValueError(
+                f"batch_size {batch_size} must be a multiple of {world_size} processes"
+            )
+        self.photos = Shuffle(num_photos, seed, "photo")
+        self.sketches = Shuffle(num_sketches, seed, "sketch")
+        self.batch_size = batch_size
+        self.steps = range(first_step, num_steps)
+        share = batch_size // world_size
+        self.places = range(rank * share, (rank + 1) * share)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        for step in self.steps:
+            numbers = (step * self.batch_size + place for place in self.places)
+            yield [Draw(n, self.photos[n], self.sketches[n]) for n in numbers]
+
+
+def augmentation_rng(seed: int, number: int, domain: Domain) -> np.random.Generator:
+    """Return the source of every random choice made for one image of one sample."""
+    return np.random.default_rng((seed, _STREAM["augmentation"], _STREAM[domain], number))
+
+
+def replacement(seed: int, number: int, domain: Domain, attempt: int, size: int) -> int:
+    """Return the image to take where the drawn one is broken."""
+    key = (seed, _STREAM["replacement"], _STREAM[domain], number, attempt)
+    return int(np.random.default_rng(key).integers(size))
+
+
+def steps_per_epoch(num_photos: int, num_sketches: int, batch_size: int) -> int:
+    """Return the steps of one pass over the larger domain, rounded up."""
+    return -(-max(num_photos, num_sketches) // batch_size)

@@ -1,0 +1,215 @@
+"""PyTorch to ONNX, with a parity check that can fail."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import nn
+
+from facesketch import checkpoint
+from facesketch.config import TrainConfig
+from facesketch.data.dataset import Domains, centre_crop, find_domains
+from facesketch.errors import DataError, ExportError, MissingExtraError
+from facesketch.images import Float32Array
+from facesketch.models import Generator, generator
+from facesketch.models.layers import fold
+from facesketch.weights_info import (
+    DIRECTIONS,
+    INPUT_NAME,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    Direction,
+    WeightsInfo,
+)
+
+Channels = Literal[1, 3]
+
+OPSET = 18
+MAX_DIFFERENCE = 1e-3
+"""Largest allowed difference to PyTorch, range [-1, 1]; an eighth of one 8-bit level."""
+
+NUM_PARITY_IMAGES = 4
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One ONNX file and its largest difference to PyTorch on the parity images."""
+
+    path: Path
+    max_difference: float
+    num_images: int
+
+
+def export_run(run: Path, out: Path, *, images: Path | None = None) -> list[Exported]:
+    """Export the averaged generators of a run's newest checkpoint.
+
+    Args:
+        run: Folder of a training run.
+        out: Folder for photo2sketch.onnx and sketch2photo.onnx.
+        images: Data set root with {train,val}/{photos,sketches} for the parity check; default the
+            data that the run was trained on.
+
+    Raises:
+        CheckpointError: If the run has no usable checkpoint.
+        DataError: If there are no images to check with.
+        ExportError: If ONNX Runtime and PyTorch differ; no file is left then.
+    """
+    saved = checkpoint.load_latest(run)
+    config = saved.settings
+    if images is not None:
+        config = config.model_copy(update={"data": images, "photos": None, "sketches": None})
+    batches = parity_batches(config)
+    exported = []
+    for direction in DIRECTIONS:
+        network = build_generator(config, direction)
+        network.load_state_dict(saved.generator_state(direction))
+        channels = channels_of(config, direction)
+        info = WeightsInfo(
+            direction=direction,
+            architecture=config.generator,
+            image_size=config.image_size,
+            input_channels=channels[0],
+            output_channels=channels[1],
+            size_multiple=network.size_multiple,
+            training_data=config.training_data or describe_data(config),
+            step=saved.step,
+            licence=config.licence,
+        )
+        exported.append(export_generator(network, info, out, batches[direction]))
+    return exported
+
+
+def build_generator(config: TrainConfig, direction: Direction) -> Generator:
+    """Build one untrained generator of a run."""
+    return generator(config.generator, *channels_of(config, direction), config.upsample)
+
+
+def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:
+    """Return input and output channels of a generator."""
+    sketch = config.sketch_channels
+    return (3, sketch) if direction == "photo2sketch" else (sketch, 3)
+
+
+def describe_data(config: TrainConfig) -> str:
+    """Name the folders a run learned from, without the way to them."""
+    if config.data is not None:
+        return config.data.name
+    assert config.photos is not None  # noqa: S101  # validated together with sketches
+    assert config.sketches is not None  # noqa: S101
+    return f"photos of {config.photos.name}, sketches of {config.sketches.name}"
+
+
+def parity_batches(config: TrainConfig) -> dict[Direction, Float32Array]:
+    """Read real images for the parity check.
+
+    Returns:
+        By direction, (B, C, H, W), float32, range [-1, 1].
+    """
+    try:
+        domains = find_domains(config, "val") or find_domains(config)
+    except DataError as error:
+        raise DataError(
+            f"{error} The parity check needs real images; name a data set with --data."
+        ) from error
+    assert domains is not None  # noqa: S101  # only the val split may be missing
+    mode = "L" if config.sketch_channels == 1 else "RGB"
+    return {
+        "photo2sketch": _read(domains, "photo", config.image_size, "RGB"),
+        "sketch2photo": _read(domains, "sketch", config.image_size, mode),
+    }
+
+
+def _read(domains: Domains, domain: str, size: int, mode: str) -> Float32Array:
+    folder = domains.photos if domain == "photo" else domains.sketches
+    count = min(NUM_PARITY_IMAGES, len(folder))
+    return np.stack([centre_crop(folder, i, size, mode).numpy() for i in range(count)])  # type: ignore[arg-type]
+
+
+def export_generator(
+    network: Generator, info: WeightsInfo, out: Path, batch: Float32Array
+) -> Exported:
+    """Write one ONNX file, checked before it appears under its name.
+
+    The graph takes any batch, and heights and widths that are multiples of `info.size_multiple`.
+
+    Args:
+        network: Trained generator.
+        info: Metadata to store.
+        out: Folder.
+        batch: Real images for the check, (B, C, H, W), range [-1, 1].
+
+    Raises:
+        ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{info.direction}.onnx"
+    partial = path.with_suffix(".partial")
+    folded = fold(network).eval()
+    _write_onnx(folded, info, partial)
+    try:
+        difference = max(parity(network, partial, images) for images in _parity_shapes(batch, info))
+        if not difference <= MAX_DIFFERENCE:
+            raise ExportError(
+                f"{path.name} differs from PyTorch by {difference:.2g} (allowed {MAX_DIFFERENCE}); "
+                "nothing was written."
+            )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Exported(path, difference, len(batch))
+
+
+def _parity_shapes(batch: Float32Array, info: WeightsInfo) -> list[Float32Array]:
+    """Vary batch, height and width, so that a dimension frozen by the exporter is found."""
+    m = info.size_multiple
+    height, width = (side // m * m for side in batch.shape[2:])
+    return [batch[:, :, :height, :width], batch[:1, :, : height - m, :width].copy()]
+
+
+def parity(network: nn.Module, path: Path, batch: Float32Array) -> float:
+    """Return the largest absolute difference between PyTorch and ONNX Runtime, range [-1, 1]."""
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (actual,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(batch)})
+    with torch.inference_mode():
+        expected = network.eval()(torch.from_numpy(np.ascontiguousarray(batch))).numpy()
+    return float(np.abs(actual - expected).max())
+
+
+def _write_onnx(network: nn.Module, info: WeightsInfo, path: Path) -> None:
+    try:
+        import onnx_ir  # noqa: PLC0415
+        import onnxscript  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise MissingExtraError("facesketch export", "train") from error
+    side = 8 * info.size_multiple
+    example = torch.zeros(2, info.input_channels, side, side + info.size_multiple)
+    dynamic = torch.export.Dim.DYNAMIC
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(
+            network,
+            (example,),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=[INPUT_NAME],
+            output_names=[OUTPUT_NAME],
+            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},),
+            external_data=False,
+            optimize=False,  # keeps parameter names for --init-from; ONNX Runtime optimises on load
+            verbose=False,
+        )
+    assert program is not None  # noqa: S101  # dynamo=True returns a program
+    model = program.model
+    model.graph.inputs[0].shape = onnx_ir.Shape(["batch", info.input_channels, "height", "width"])
+    model.graph.outputs[0].shape = onnx_ir.Shape(["batch", info.output_channels, "height", "width"])
+    model.metadata_props[METADATA_KEY] = info.model_dump_json()
+    model.producer_name = "facesketch"
+    onnx_ir.save(model, str(path))

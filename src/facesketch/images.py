@@ -1,0 +1,243 @@
+"""The only place that decodes, orients, resizes, normalises and encodes pictures.
+
+Arrays are uint8, shape (H, W, 3), RGB, unless a docstring says otherwise. Networks see float32,
+range [-1, 1], shape (C, H, W): `x / 127.5 - 1` and back.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from facesketch.errors import ImageError, ImageTooLargeError
+
+Uint8Array: TypeAlias = npt.NDArray[np.uint8]
+Float32Array: TypeAlias = npt.NDArray[np.float32]
+Mode = Literal["RGB", "L"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+"""File name endings that are taken for pictures, lower case."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Decoders that may run; everything else Pillow knows (PostScript, PSD, ...) stays shut."""
+
+MAX_PIXELS = 120_000_000
+"""Default limit of width x height, checked before anything is decoded."""
+
+_TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+
+# IPTC digital source type of a picture made by a generator, in the XMP packet that editors read.
+_AI_XMP = (
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" '
+    b'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+    b"Iptc4xmpExt:DigitalSourceType="
+    b'"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/>'
+    b'</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+
+
+def is_image_name(name: str) -> bool:
+    """Say whether a file name ends like a picture's; hidden files do not count."""
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def open_image(
+    source: Path | str | bytes | IO[bytes],
+    mode: Mode = "RGB",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    draft_size: int | None = None,
+) -> Image.Image:
+    """Decode a picture, upright, on white, in one mode, without metadata.
+
+    Takes grayscale, RGBA, palette, CMYK, 16-bit and animated (first frame) files. Transparency is
+    laid on white, EXIF orientation is applied.
+
+    Args:
+        source: Path, encoded bytes or binary file.
+        mode: Mode of the result, "RGB" or "L".
+        max_pixels: Refuse pictures with more pixels than this, before decoding.
+        draft_size: Let a JPEG decode at a reduced size whose shorter side is at least this many
+            pixels; saves time where a small picture is wanted from a large file.
+
+    Returns:
+        The picture, loaded, of the given mode.
+
+    Raises:
+        ImageError: If the file is missing, no picture, or broken.
+        ImageTooLargeError: If it has more than `max_pixels` pixels.
+    """
+    with _opened(source, max_pixels) as image:
+        if draft_size is not None and image.format == "JPEG":
+            scale = draft_size / min(image.size)
+            image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return to_mode(image, mode)
+
+
+def upright_size(
+    source: Path | str | bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """Read width and height of a picture as it is seen, without decoding it.
+
+    Raises:
+        ImageError: If the file is missing, no picture, or broken.
+        ImageTooLargeError: If it has more than `max_pixels` pixels.
+    """
+    with _opened(source, max_pixels) as image:
+        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        return (image.height, image.width) if turned else image.size
+
+
+@contextmanager
+def _opened(
+    source: Path | str | bytes | IO[bytes], max_pixels: int
+) -> Iterator[ImageFile.ImageFile]:
+    """Open a picture, not yet decoded; whatever goes wrong inside becomes an ImageError."""
+    name = source_name(source)
+    stream: Path | str | IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        with warnings.catch_warnings():
+            # Broken EXIF and oversized files warn in Pillow; the first does not matter, the
+            # second is checked below with a limit of our own.
+            warnings.simplefilter("ignore")
+            with Image.open(stream, formats=FORMATS) as image:
+                if image.width * image.height > max_pixels:
+                    raise ImageTooLargeError(
+                        f"{name} has {image.width} x {image.height} pixels, more than the limit "
+                        f"of {max_pixels:,}; make it smaller first."
+                    )
+                yield image
+    except ImageError:
+        raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{name} does not exist.") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name} is not a picture that can be read.") from error
+    except Image.DecompressionBombError as error:
+        raise ImageTooLargeError(f"{name} has too many pixels; make it smaller first.") from error
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
+        # Pillow's decoders answer hostile bytes with any of these.
+        raise ImageError(f"{name} is broken and cannot be read ({error}).") from error
+
+
+def source_name(source: object) -> str:
+    """Name a picture's source for people."""
+    if isinstance(source, bytes | bytearray):
+        return "The picture"
+    name = getattr(source, "name", None) if not isinstance(source, Path | str) else source
+    return "The picture" if name is None else str(name)
+
+
+def to_mode(image: Image.Image, mode: Mode) -> Image.Image:
+    """Bring a decoded picture to "RGB" or "L": transparency on white, 16 bits scaled to 8.
+
+    Args:
+        image: Any Pillow picture.
+        mode: Wanted mode.
+
+    Returns:
+        A picture of that mode with no metadata.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        image = _to_8_bits(image)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.new("RGBA", rgba.size, "white")
+        image.alpha_composite(rgba)
+    image = image.convert("RGB").convert(mode) if image.mode != mode else image.copy()
+    image.info = {}
+    return image
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale a 16-bit, 32-bit or float picture to 8 bits by the range its type implies."""
+    values = np.asarray(image).astype(np.float64)
+    if image.mode == "F":
+        peak = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
+    else:
+        peak = 65535.0 if values.max(initial=0.0) > 255.0 or image.mode != "I" else 255.0
+    return Image.fromarray(np.clip(values * (255.0 / peak) + 0.5, 0, 255).astype(np.uint8))
+
+
+def resize_cover(image: Image.Image, size: int) -> Image.Image:
+    """Resize so that the shorter side is `size` pixels, keeping the aspect (Lanczos)."""
+    scale = size / min(image.size)
+    target = (max(size, round(image.width * scale)), max(size, round(image.height * scale)))
+    return image if target == image.size else image.resize(target, Image.Resampling.LANCZOS)
+
+
+def normalise(array: Uint8Array) -> Float32Array:
+    """Turn pixels into network input.
+
+    Args:
+        array: uint8, shape (H, W, C) or (H, W).
+
+    Returns:
+        float32, shape (C, H, W), range [-1, 1].
+    """
+    planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    return np.ascontiguousarray(planes, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def denormalise(planes: Float32Array) -> Uint8Array:
+    """Turn network output into pixels; the inverse of `normalise`, rounded and clipped.
+
+    Args:
+        planes: float32, shape (C, H, W), range [-1, 1].
+
+    Returns:
+        uint8, shape (H, W, C), or (H, W) for one channel.
+    """
+    pixels = np.clip(np.rint((planes + 1) * 127.5), 0, 255).astype(np.uint8)
+    return pixels[0] if pixels.shape[0] == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
+
+
+def encode(
+    image: Image.Image,
+    image_format: Literal["PNG", "JPEG", "WEBP"],
+    *,
+    generated_photo: bool = False,
+    quality: int = 95,
+) -> bytes:
+    """Encode a picture without any metadata but the mark of a generated photo.
+
+    Args:
+        image: Picture of mode "RGB" or "L".
+        image_format: Container to write.
+        generated_photo: Write the IPTC digital source type `trainedAlgorithmicMedia` (XMP).
+        quality: JPEG and WebP quality, 1 to 100.
+
+    Returns:
+        The encoded file.
+    """
+    clean = image.copy()
+    clean.info = {}
+    xmp = {"xmp": _AI_XMP} if generated_photo else {}
+    buffer = io.BytesIO()
+    if image_format == "PNG":
+        from PIL.PngImagePlugin import PngInfo  # noqa: PLC0415  # only PNG writers pay for it
+
+        chunks = PngInfo()
+        if generated_photo:
+            chunks.add_itxt("XML:com.adobe.xmp", _AI_XMP.decode())
+        clean.save(buffer, "PNG", pnginfo=chunks, compress_level=4)
+    elif image_format == "JPEG":
+        clean.save(buffer, "JPEG", quality=quality, subsampling=0, **xmp)
+    else:
+        clean.save(buffer, "WEBP", quality=quality, method=4, **xmp)
+    return buffer.getvalue()

@@ -1,0 +1,81 @@
+"""The losses of CycleGAN (Zhu et al. 2017), pure functions, unweighted.
+
+The generators minimise
+
+    gan_sketch + gan_photo
+        + lambda_cycle    * (cycle_photo + cycle_sketch)
+        + lambda_identity * (identity_photo + identity_sketch)
+
+and each discriminator its own `discriminator_loss`. lambda_identity is absolute: the paper's
+identity weight of 0.5 lambda_cycle is lambda_identity = 5.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def generator_gan_loss(judged_fake: Tensor) -> Tensor:
+    """Least squares loss of a generator, E[(D(G(x)) - 1)^2] (Mao et al. 2017; Zhu 2017, sec. 4).
+
+    Args:
+        judged_fake: Discriminator output for generated images, any shape.
+
+    Returns:
+        Scalar loss, shape ().
+    """
+    return (judged_fake - 1).square().mean()
+
+
+def discriminator_loss(judged_real: Tensor, judged_fake: Tensor) -> Tensor:
+    """Least squares loss of a discriminator, halved as in Zhu et al. 2017, section 4.
+
+        0.5 * (E[(D(y) - 1)^2] + E[D(G(x))^2])
+
+    Args:
+        judged_real: Discriminator output for real images, any shape.
+        judged_fake: Discriminator output for generated images, same shape.
+
+    Returns:
+        Scalar loss, shape ().
+    """
+    return 0.5 * ((judged_real - 1).square().mean() + judged_fake.square().mean())
+
+
+def cycle_consistency_loss(reconstructed: Tensor, real: Tensor) -> Tensor:
+    """Mean L1 distance after a round trip (Zhu et al. 2017, Eq. 2).
+
+    Args:
+        reconstructed: Round-trip images, shape (B, C, H, W), range [-1, 1].
+        real: Original images, same shape and range.
+
+    Returns:
+        Scalar loss, shape ().
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    return _mean_l1(reconstructed, real)
+
+
+def identity_loss(translated: Tensor, real: Tensor) -> Tensor:
+    """Mean L1 change of an image that already is in the target domain (Zhu 2017, sec. 5.2).
+
+    Args:
+        translated: Generator output for `real`, shape (B, C, H, W), range [-1, 1].
+        real: Images of the generator's target domain, same shape and range.
+
+    Returns:
+        Scalar loss, shape ().
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    return _mean_l1(translated, real)
+
+
+def _mean_l1(a: Tensor, b: Tensor) -> Tensor:
+    if a.shape != b.shape:
+        raise ValueError(f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}")
+    return F.l1_loss(a, b)

@@ -1,0 +1,111 @@
+"""What a run leaves for people: losses as JSONL and TensorBoard events, picture grids as PNG."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facesketch import images
+from facesketch.errors import MissingExtraError
+
+
+class RunLog:
+    """Writes RUN/logs/losses.jsonl and TensorBoard event files beside it; no server needed.
+
+    Resuming at a step drops the lines after it, so that a loss is logged once.
+    """
+
+    def __init__(self, run: Path, first_step: int) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
+        except ImportError as error:
+            raise MissingExtraError("facesketch train", "train") from error
+        folder = run / "logs"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "losses.jsonl"
+        kept = _lines_up_to(path, first_step) if first_step else []
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(kept), encoding="utf-8")
+        partial.replace(path)
+        self._file = path.open("a", encoding="utf-8")
+        purge = first_step + 1 if first_step else None
+        self._writer = SummaryWriter(str(folder), purge_step=purge)
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """Add the values of one step (counted from 1)."""
+        line = {"step": step} | {name: float(f"{value:.6g}") for name, value in values.items()}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._writer.close()
+
+
+def _lines_up_to(path: Path, step: int) -> list[str]:
+    """Return the lines of a loss log up to a step; a torn last line is dropped."""
+    if not path.exists():
+        return []
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step and line.endswith("\n"):
+                kept.append(line)
+        except json.JSONDecodeError:
+            continue
+    return kept
+
+
+def picture_grid(columns: list[Tensor]) -> Image.Image:
+    """Lay out pictures: one column a stage, one row a sample.
+
+    Args:
+        columns: Each (B, 1 or 3, H, W), float32, range [-1, 1].
+
+    Returns:
+        RGB picture of B x len(columns) tiles, 4 px of white between them.
+    """
+    gap = 4
+    num_rows, _, height, width = columns[0].shape
+    size = (len(columns) * (width + gap) - gap, num_rows * (height + gap) - gap)
+    grid = Image.new("RGB", size, "white")
+    for x, column in enumerate(columns):
+        for y, planes in enumerate(column.float().cpu().numpy().astype(np.float32)):
+            tile = Image.fromarray(images.denormalise(planes))
+            grid.paste(tile.convert("RGB"), (x * (width + gap), y * (height + gap)))
+    return grid
+
+
+@torch.no_grad()
+def sample_grid(
+    generators: dict[str, torch.nn.Module], photo: Tensor, sketch: Tensor
+) -> Image.Image:
+    """Real, translated and round trip, both ways: six columns.
+
+    Args:
+        generators: The two generators by direction.
+        photo: (B, 3, H, W), range [-1, 1].
+        sketch: (B, C, H, W), range [-1, 1].
+    """
+    fake_sketch = generators["photo2sketch"](photo)
+    rec_photo = generators["sketch2photo"](fake_sketch)
+    fake_photo = generators["sketch2photo"](sketch)
+    rec_sketch = generators["photo2sketch"](fake_photo)
+    return picture_grid([photo, fake_sketch, rec_photo, sketch, fake_photo, rec_sketch])

@@ -1,0 +1,222 @@
+"""One optimizer step and everything that a checkpoint must hold."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facesketch.config import TrainConfig
+from facesketch.cyclegan import CycleGAN
+from facesketch.errors import ConfigError, NonFiniteLossError
+from facesketch.image_pool import ImagePool
+
+
+def learning_rate_factor(step: int, num_steps: int, decay_start: float) -> float:
+    """Return the share of the base learning rate in a step: 1, then linearly to 0.
+
+    Args:
+        step: Step about to be done, from 0.
+        num_steps: Steps in all.
+        decay_start: Share of all steps after which the rate falls.
+    """
+    first = decay_start * num_steps
+    if step < first:
+        return 1.0
+    return max(0.0, (num_steps - step) / max(1.0, num_steps - first))
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn the `device` setting into a device; auto takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: If this machine or this build of torch has no such device.
+    """
+    if name != "auto":
+        device = torch.device(name)
+        here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+        if (device.index or 0) >= here.get(device.type, 1):
+            raise ConfigError(f"device {name} is not there; leave --device out to take what is.")
+        return device
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Turn the `precision` setting into a dtype.
+
+    auto is bfloat16 only where the hardware computes it: on other CPUs it is emulated and 1.3 to
+    4 times slower than float32.
+    """
+    if name != "auto":
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        fast = _cpu_has("avx512_bf16") or _cpu_has("amx_tile")
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _cpu_has(feature: str) -> bool:
+    # Underscored in every torch from 2.6 on, and the only portable way to ask.
+    probe = getattr(torch.cpu, f"_is_{feature}_supported", None)
+    return bool(probe and probe())
+
+
+class TrainState:
+    """Networks, running averages, optimizers and pools, advanced one step at a time."""
+
+    def __init__(self, config: TrainConfig, num_steps: int) -> None:
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.num_steps = num_steps
+        self.step = 0
+        self.device = pick_device(config.device)
+        self.precision = pick_precision(config.precision, self.device)
+        # All batches have one shape, so it pays to try cuDNN's algorithms once.
+        torch.backends.cudnn.benchmark = self.device.type == "cuda"
+        self.model = CycleGAN(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema = copy.deepcopy(nn.ModuleDict(self.model.generators())).requires_grad_(False)
+        generators = self.model.generators().values()
+        discriminators = self.model.discriminators().values()
+        self._gen_params: list[Tensor] = [p for net in generators for p in net.parameters()]
+        self._disc_params: list[Tensor] = [p for net in discriminators for p in net.parameters()]
+        self._ema_params: list[Tensor] = list(self.ema.parameters())
+        self.optimizers = {
+            "gen": self._adam(self._gen_params),
+            "disc": self._adam(self._disc_params),
+        }
+        self.pools = {
+            "photo": ImagePool(config.pool_size, seed=2 * config.seed),
+            "sketch": ImagePool(config.pool_size, seed=2 * config.seed + 1),
+        }
+        if config.compile:
+            for net in (*generators, *discriminators):
+                net.compile()
+
+    def _adam(self, params: list[Tensor]) -> torch.optim.Adam:
+        c = self.config
+        betas = (c.beta1, c.beta2)
+        fused = self.device.type in ("cpu", "cuda")
+        return torch.optim.Adam(params, c.learning_rate, betas, fused=fused)
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the step about to be done."""
+        factor = learning_rate_factor(self.step, self.num_steps, self.config.decay_start)
+        return self.config.learning_rate * factor
+
+    def autocast(self) -> torch.autocast:
+        """Compute networks in the chosen precision; weights and losses stay float32."""
+        enabled = self.precision != torch.float32
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=enabled)
+
+    def to_device(self, images: Tensor) -> Tensor:
+        """Move a batch (B, C, H, W) to the device, channels last."""
+        moved = images.to(self.device, non_blocking=True)
+        return moved.contiguous(memory_format=torch.channels_last)
+
+    def train_step(self, photo: Tensor, sketch: Tensor) -> dict[str, float]:
+        """Do one step: generators, then discriminators, both judged before either moves.
+
+        Args:
+            photo: (B, 3, H, W), float32, range [-1, 1].
+            sketch: (B, sketch_channels, H, W), float32, range [-1, 1].
+
+        Returns:
+            Every loss by name, weighted as in `losses`, and the two gradient norms.
+
+        Raises:
+            NonFiniteLossError: If a loss or gradient is NaN or infinite; nothing has changed then.
+        """
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        parts = self.config.accumulate
+        totals: dict[str, Tensor] = {}
+        for part in zip(photo.chunk(parts), sketch.chunk(parts), strict=True):
+            real_photo, real_sketch = (self.to_device(images) for images in part)
+            for name, loss in self._backward(real_photo, real_sketch, 1 / parts).items():
+                totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / parts
+        totals["grad_norm_gen"] = _grad_norm(self._gen_params)
+        totals["grad_norm_disc"] = _grad_norm(self._disc_params)
+        values = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
+        bad = [name for name, value in values.items() if not abs(value) < float("inf")]
+        if bad:
+            for pool in self.pools.values():
+                pool.discard()
+            raise NonFiniteLossError(f"{', '.join(bad)} became non-finite in step {self.step}")
+        self._advance()
+        return values
+
+    def _backward(self, photo: Tensor, sketch: Tensor, weight: float) -> dict[str, Tensor]:
+        """Add the gradients of one part of the batch; returns detached losses."""
+        model = self.model
+        _set_requires_grad(self._disc_params, False)
+        with self.autocast():
+            translated = model(photo, sketch)
+            gen_losses = model.generator_losses(photo, sketch, translated)
+        (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
+        _set_requires_grad(self._disc_params, True)
+        old_photo = self.pools["photo"].query(translated.fake_photo.detach())
+        old_sketch = self.pools["sketch"].query(translated.fake_sketch.detach())
+        del translated
+        with self.autocast():
+            disc_losses = model.discriminator_losses(photo, sketch, old_photo, old_sketch)
+        (torch.stack(list(disc_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
+        return {name: loss.detach() for name, loss in (gen_losses | disc_losses).items()}
+
+    def _advance(self) -> None:
+        """Commit the pools, step both optimizers, follow with the running averages."""
+        for pool in self.pools.values():
+            pool.commit()
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = self.learning_rate
+            optimizer.step()
+        # Warm-up: early averages forget the random start (as in Tensorflow's EMA).
+        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(self._ema_params, self._gen_params, 1 - decay)
+        self.step += 1
+
+    def restart_averages(self) -> None:
+        """Set the running averages to the generators as they are."""
+        for direction, network in self.model.generators().items():
+            self.ema[direction].load_state_dict(network.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next steps depend on."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
+            "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
+            "torch_rng": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], step: int) -> None:
+        """Continue from what `state_dict` returned after `step` steps."""
+        self.model.load_state_dict(state["model"])
+        self.ema.load_state_dict(state["ema"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, pool in self.pools.items():
+            pool.load_state_dict(state["pools"][name], self.device)
+        torch.set_rng_state(state["torch_rng"])
+        self.step = step
+
+
+def _set_requires_grad(params: Iterable[Tensor], value: bool) -> None:
+    for param in params:
+        param.requires_grad_(value)
+
+
+def _grad_norm(params: list[Tensor]) -> Tensor:
+    grads = [p.grad for p in params if p.grad is not None]
+    return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))  # type: ignore[no-any-return]

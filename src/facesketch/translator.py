@@ -1,0 +1,351 @@
+"""Inference: photos to sketches and back with ONNX Runtime, never torch.
+
+One picture goes `prepare` (to the size that the network learned, padded) -> `run` (the network, a
+batch at a time) -> `finish` (cropped, brought to the wanted size).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import onnxruntime as ort
+from PIL import ExifTags, Image, ImageOps
+
+from facesketch import images, upscale
+from facesketch.errors import ImageError, ImageTooLargeError, UsageError, WeightsError
+from facesketch.images import Float32Array, Uint8Array
+from facesketch.weights_info import INPUT_NAME, OUTPUT_NAME, Direction, WeightsInfo
+
+Picture: TypeAlias = Image.Image | Uint8Array
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "line"
+"""Folder of the generators that come with the package."""
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+}
+"""Device names and the ONNX Runtime execution providers they stand for."""
+
+WORKING_SCALE = 1.0  # shorter side in the network, in units of the size it was trained at
+MAX_ASPECT = 4  # longer side in the network, in units of that shorter side
+MIN_MULTIPLES = 4  # a thinner picture would leave the deepest layers nothing to pad from
+BATCH_SIZE = 8  # pictures that pass through the network together on a GPU
+CPU_BATCH_SIZE = 1  # there, larger ones save no time and take 50 MB a picture (measured)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture ready for the network.
+
+    Attributes:
+        direction: Which way it goes.
+        planes: float32, shape (C, H, W), range [-1, 1], sides padded to the network's multiple.
+        working_size: Width and height without the padding.
+        result_size: Width and height that the result shall have.
+    """
+
+    direction: Direction
+    planes: Float32Array
+    working_size: tuple[int, int]
+    result_size: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Generator:
+    """One loaded network; its session may be used by several threads at once."""
+
+    path: Path
+    info: WeightsInfo
+    session: ort.InferenceSession
+
+
+class Translator:
+    """Both generators, each loaded when first needed; one instance may be shared by threads."""
+
+    def __init__(
+        self,
+        weights: Path | str | None = None,
+        *,
+        device: str = "cpu",
+        num_threads: int | None = None,
+    ) -> None:
+        """Choose weights and device; nothing is loaded yet.
+
+        Args:
+            weights: Folder with photo2sketch.onnx and sketch2photo.onnx (one will do for one
+                direction), as `facesketch export` writes it; None takes the shipped ones.
+            device: "cpu", "cuda", "coreml", "directml" or the name of an ONNX Runtime provider.
+            num_threads: CPU threads of one call; None lets ONNX Runtime take all cores.
+
+        Raises:
+            UsageError: If ONNX Runtime cannot use the device here.
+            WeightsError: If the folder does not exist.
+        """
+        self.weights = SHIPPED_WEIGHTS if weights is None else Path(weights)
+        if weights is not None and not self.weights.is_dir():
+            raise WeightsError(f"{self.weights} is not a folder; give one that has .onnx files.")
+        self.provider = _provider(device)
+        self.num_threads = num_threads
+        self.batch_size = CPU_BATCH_SIZE if self.provider == PROVIDERS["cpu"] else BATCH_SIZE
+        self._generators: dict[Direction, _Generator] = {}
+        self._lock = threading.Lock()
+        # DirectML sessions take one call at a time; the others may be shared.
+        is_shared = self.provider != PROVIDERS["directml"]
+        self._turn = nullcontext() if is_shared else threading.Lock()
+
+    def to_sketch(self, image: Picture, *, size: int | None = None) -> Image.Image:
+        """Draw a photo.
+
+        Args:
+            image: Pillow picture of any mode, or uint8 array of shape (H, W), (H, W, 3) RGB or
+                (H, W, 4) RGBA. EXIF orientation is applied, transparency laid on white.
+            size: Shorter side of the result in pixels; None keeps the size of the input.
+
+        Returns:
+            The drawing, mode "L"; above the native size its strokes stay crisp.
+
+        Raises:
+            ImageError: If the input is none of these, or the result would be too large.
+            WeightsError: If the generator is missing or broken.
+        """
+        return self.translate([image], "photo2sketch", size=size)[0]
+
+    def to_photo(self, image: Picture, *, size: int | None = None) -> Image.Image:
+        """Turn a drawing into a photo, mode "RGB"; otherwise as `to_sketch`.
+
+        A photo has no strokes: above the native size it is a plain (Lanczos) enlargement.
+        """
+        return self.translate([image], "sketch2photo", size=size)[0]
+
+    def translate(
+        self, pictures: Iterable[Picture], direction: Direction, *, size: int | None = None
+    ) -> list[Image.Image]:
+        """Translate several pictures, those of one shape together; see `to_sketch`.
+
+        Args:
+            pictures: What `to_sketch` takes.
+            direction: Which generator to use.
+            size: Shorter side of the results in pixels; None keeps the size of each input.
+
+        Returns:
+            The results, in the order of the inputs.
+        """
+        prepared = [self.prepare(picture, direction, size=size) for picture in pictures]
+        translated = self.run_prepared(prepared)
+        return [self.finish(job, planes) for job, planes in zip(prepared, translated, strict=True)]
+
+    def prepare(
+        self,
+        picture: Picture,
+        direction: Direction,
+        *,
+        size: int | tuple[int, int] | None = None,
+    ) -> Prepared:
+        """Bring a picture to the size and the sides that the network takes.
+
+        `size` may also be the result's width and height, for a picture that was decoded smaller.
+
+        The shorter side becomes the one it was trained at, whatever the size of the input: there
+        it knows how large an eye is.
+        """
+        info = self.info(direction)
+        image = _as_image(picture)
+        working_size = _working_size(image.size, info.image_size)
+        wanted = size if isinstance(size, tuple) else result_size(image.size, size)
+        image = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        image = image.convert("RGB" if info.input_channels == 3 else "L")
+        planes = images.normalise(np.asarray(image))
+        planes = _pad(planes, info.size_multiple)
+        return Prepared(direction, planes, working_size, wanted)
+
+    def run_prepared(self, prepared: Sequence[Prepared]) -> list[Float32Array]:
+        """Send pictures through the networks, those of one shape together in batches.
+
+        Returns:
+            For each picture its translation, still padded, shape (C, H, W), range [-1, 1].
+        """
+        alike: dict[tuple[Direction, tuple[int, ...]], list[int]] = defaultdict(list)
+        for index, job in enumerate(prepared):
+            alike[job.direction, job.planes.shape].append(index)
+        results: dict[int, Float32Array] = {}
+        for (direction, _), indices in alike.items():
+            for start in range(0, len(indices), self.batch_size):
+                chosen = indices[start : start + self.batch_size]
+                batch = np.stack([prepared[index].planes for index in chosen])  # (B, C, H, W)
+                results.update(zip(chosen, self.run(direction, batch), strict=True))
+        return [results[index] for index in range(len(prepared))]
+
+    def finish(self, prepared: Prepared, planes: Float32Array) -> Image.Image:
+        """Crop what the network made of a picture and bring it to the wanted size."""
+        width, height = prepared.working_size
+        image = Image.fromarray(images.denormalise(planes[:, :height, :width]))
+        if prepared.direction == "photo2sketch":
+            sketch = np.asarray(image.convert("L"))
+            return Image.fromarray(upscale.upscale_strokes(sketch, prepared.result_size))
+        image = image.convert("RGB")
+        return image.resize(prepared.result_size, Image.Resampling.LANCZOS)
+
+    def run(self, direction: Direction, batch: Float32Array) -> Float32Array:
+        """Run the network as it is.
+
+        Args:
+            direction: Which generator to use.
+            batch: float32, shape (B, C, H, W), range [-1, 1], sides multiples of the network's.
+
+        Returns:
+            float32, shape (B, C', H, W), range [-1, 1].
+
+        Raises:
+            WeightsError: If the generator fails, or changes the size of what it is given.
+        """
+        generator = self._load(direction)
+        try:
+            with self._turn:
+                (translated,) = generator.session.run([OUTPUT_NAME], {INPUT_NAME: batch})
+        except Exception as error:  # ONNX Runtime's errors share no base class
+            raise WeightsError(
+                f"{generator.path} failed on input of shape {batch.shape}: {_first_line(error)}"
+            ) from error
+        expected = (len(batch), generator.info.output_channels, *batch.shape[2:])
+        if translated.shape != expected:
+            raise WeightsError(
+                f"{generator.path} made {translated.shape} of {batch.shape}, not {expected}; its "
+                "size_multiple or output_channels is wrong, so export it again."
+            )
+        result: Float32Array = translated
+        return result
+
+    def info(self, direction: Direction) -> WeightsInfo:
+        """Return what a generator's file says about itself, loading it if need be."""
+        return self._load(direction).info
+
+    def _load(self, direction: Direction) -> _Generator:
+        with self._lock:
+            if direction not in self._generators:
+                path = self.weights / f"{direction}.onnx"
+                session = _open_session(path, self.provider, self.num_threads)
+                info = _read_info(session, path, direction)
+                self._generators[direction] = _Generator(path, info, session)
+            return self._generators[direction]
+
+
+def _provider(device: str) -> str:
+    """Name the ONNX Runtime provider of a device, if it is there: no silent fallback."""
+    provider = PROVIDERS.get(device, device)
+    available = ort.get_available_providers()
+    if provider not in available:
+        raise UsageError(
+            f"device {device!r} is not there: this ONNX Runtime has {', '.join(available)}; choose "
+            "one of these or install the onnxruntime build for the device."
+        )
+    return provider
+
+
+def _open_session(path: Path, provider: str, num_threads: int | None) -> ort.InferenceSession:
+    if not path.is_file():
+        shipped = path.parent == SHIPPED_WEIGHTS
+        advice = "install facesketch again" if shipped else "write it with `facesketch export`"
+        raise WeightsError(f"{path} is not there; {advice}.")
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    options.intra_op_num_threads = num_threads or 0
+    # Idle threads that spin would take the cores from those that decode and encode.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.enable_mem_pattern = provider != PROVIDERS["directml"]  # not supported there
+    try:
+        session = ort.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        raise WeightsError(f"{path} cannot be loaded: {_first_line(error)}") from error
+    if provider not in session.get_providers():
+        raise UsageError(f"{provider} could not be started; check its driver or use --device cpu.")
+    return session
+
+
+def _read_info(session: ort.InferenceSession, path: Path, direction: Direction) -> WeightsInfo:
+    info = WeightsInfo.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+    if info.direction != direction:
+        raise WeightsError(f"{path} holds {info.direction}; rename it to {info.direction}.onnx.")
+    return info
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _as_image(picture: Picture) -> Image.Image:
+    """Take a picture in any accepted form; the result is upright, RGB or L, on white."""
+    if isinstance(picture, np.ndarray):
+        colours = picture.shape[2:] in ((), (3,), (4,)) and picture.ndim in (2, 3)
+        if picture.dtype != np.uint8 or not colours or not picture.size:
+            raise ImageError(
+                f"An array of {picture.dtype} and shape {picture.shape} is no picture; give uint8 "
+                "of shape (H, W), (H, W, 3) or (H, W, 4)."
+            )
+        picture = Image.fromarray(np.ascontiguousarray(picture))
+    elif not isinstance(picture, Image.Image):
+        raise ImageError(
+            f"{type(picture).__name__} is no picture; give an array or what PIL.Image.open returns."
+        )
+    if not picture.width or not picture.height:
+        raise ImageError("The picture has no pixels; give one that has some.")
+    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would copy for nothing
+        picture = ImageOps.exif_transpose(picture)
+    is_plain = picture.mode in ("RGB", "L") and not picture.has_transparency_data
+    return picture if is_plain else images.to_mode(picture, "RGB")
+
+
+def _working_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
+    """Width and height in the network: one shorter side for all, the aspect kept, within limits."""
+    short = image_size * WORKING_SCALE
+    scale = min(short / min(size), MAX_ASPECT * short / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def result_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:
+    """Return width and height of the result for an input of a size.
+
+    Raises:
+        UsageError: If the shorter side is less than 1 px.
+        ImageTooLargeError: If the result would have more than `images.MAX_PIXELS` pixels.
+    """
+    if shorter_side is None:
+        return size
+    if shorter_side < 1:
+        raise UsageError(f"size must be at least 1 pixel, not {shorter_side}.")
+    scale = shorter_side / min(size)
+    width, height = (max(shorter_side, round(side * scale)) for side in size)
+    if width * height > images.MAX_PIXELS:
+        raise ImageTooLargeError(
+            f"The result would have {width} x {height} pixels, more than the limit of "
+            f"{images.MAX_PIXELS:,}; choose a smaller size."
+        )
+    return width, height
+
+
+def _pad(planes: Float32Array, multiple: int) -> Float32Array:
+    """Mirror the right and lower edge until both sides are multiples of `multiple`.
+
+    Args:
+        planes: Shape (C, H, W).
+        multiple: What the network divides its sides by.
+
+    Returns:
+        Shape (C, H', W').
+    """
+    height, width = planes.shape[1:]
+    down, right = (
+        -(-max(side, MIN_MULTIPLES * multiple) // multiple) * multiple - side
+        for side in (height, width)
+    )
+    mode: Literal["reflect", "edge"] = "reflect" if down < height and right < width else "edge"
+    return np.pad(planes, ((0, 0), (0, down), (0, right)), mode)

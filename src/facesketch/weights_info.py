@@ -1,0 +1,54 @@
+"""What an exported generator says about itself: written by export.py, read by translator.py."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from facesketch.errors import WeightsError
+
+Direction = Literal["photo2sketch", "sketch2photo"]
+DIRECTIONS: tuple[Direction, Direction] = ("photo2sketch", "sketch2photo")
+
+METADATA_KEY = "facesketch"
+"""Key in the ONNX file's metadata_props under which the JSON stands."""
+
+INPUT_NAME, OUTPUT_NAME = "image", "translated"
+"""Names of the ONNX graph's input (B, C, H, W) and output (B, C, H, W), float32, [-1, 1]."""
+
+
+class WeightsInfo(BaseModel):
+    """Metadata of one exported generator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    direction: Direction
+    architecture: str = Field(description="Generator name, for instance compact or resnet9.")
+    image_size: int = Field(gt=0, description="Training resolution in px; strokes fit this size.")
+    input_channels: Literal[1, 3]
+    output_channels: Literal[1, 3]
+    size_multiple: int = Field(gt=0, description="Height and width must be multiples of this.")
+    normalisation: Literal["x / 127.5 - 1"] = "x / 127.5 - 1"
+    training_data: str = Field(description="What it learned from.")
+    step: int = Field(ge=0, description="Training steps.")
+    licence: str = Field(description="Licence of the weights.")
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[str, str], name: str) -> WeightsInfo:
+        """Read the metadata of an ONNX file.
+
+        Args:
+            metadata: The file's metadata_props.
+            name: File name for the error.
+
+        Raises:
+            WeightsError: If the file was not written by `facesketch export`.
+        """
+        try:
+            return cls.model_validate_json(metadata[METADATA_KEY])
+        except (KeyError, ValidationError) as error:
+            raise WeightsError(
+                f"{name} was not written by this version of `facesketch export`; export it again."
+            ) from error

@@ -1,0 +1,238 @@
+"""A training run becomes ONNX files, a foreign checkpoint too, or nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+
+import onnx  # noqa: E402
+
+from facesketch import Translator, export  # noqa: E402
+from facesketch.checkpoint import load_latest  # noqa: E402
+from facesketch.cli import main  # noqa: E402
+from facesketch.config import build_config  # noqa: E402
+from facesketch.cyclegan import CycleGAN  # noqa: E402
+from facesketch.errors import ExportError, WeightsError  # noqa: E402
+from facesketch.init_weights import load_networks  # noqa: E402
+from facesketch.models import ResNetGenerator, generator  # noqa: E402
+from facesketch.reference_import import import_generator, read_generator  # noqa: E402
+from facesketch.training import train  # noqa: E402
+from facesketch.weights_info import WeightsInfo  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+
+def info(**changes: object) -> WeightsInfo:
+    values = {
+        "direction": "photo2sketch",
+        "architecture": "compact",
+        "image_size": 64,
+        "input_channels": 3,
+        "output_channels": 1,
+        "size_multiple": 8,
+        "training_data": "noise",
+        "step": 0,
+        "licence": "Apache-2.0",
+    }
+    return WeightsInfo.model_validate(values | changes)
+
+
+def noise(channels: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (2, channels, 64, 64)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("export")
+    rng = np.random.default_rng(0)
+    for domain in ("photos", "sketches"):
+        (root / "data" / "train" / domain).mkdir(parents=True)
+        for index in range(3):
+            pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(root / "data" / "train" / domain / f"{index}.png")
+    settings = {
+        "data": root / "data",
+        "image_size": 32,
+        "batch_size": 1,
+        "steps": 2,
+        "num_workers": 0,
+        "precision": "float32",
+        "disc_filters": 4,
+        "out": root / "run",
+        "licence": "CC0-1.0",
+        "training_data": "three squares of noise",
+    }
+    return train(build_config("compact", settings)).run
+
+
+@pytest.fixture(scope="module")
+def weights(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("weights")
+    export.export_run(run, out)
+    return out
+
+
+def test_export_writes_both_directions_and_says_how_close_they_are(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["export", str(run), "-o", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert printed.count("differs from PyTorch by at most") == 2
+    translator = Translator(tmp_path)
+    assert translator.to_sketch(Image.new("RGB", (50, 70))).size == (50, 70)
+    assert translator.to_photo(Image.new("L", (70, 50))).mode == "RGB"
+
+
+def test_exported_files_carry_their_metadata(weights: Path) -> None:
+    model = onnx.load(str(weights / "sketch2photo.onnx"))
+    (stored,) = (p.value for p in model.metadata_props if p.key == "facesketch")
+    values = json.loads(stored)
+    assert values["direction"] == "sketch2photo"
+    assert (values["input_channels"], values["output_channels"]) == (1, 3)
+    assert (values["image_size"], values["step"]) == (32, 2)
+    assert values["training_data"] == "three squares of noise"
+    assert values["licence"] == "CC0-1.0"
+    assert values["normalisation"] == "x / 127.5 - 1"
+
+
+def test_export_takes_the_averaged_generators(run: Path, weights: Path) -> None:
+    network = generator("compact", 3, 1)
+    network.load_state_dict(load_latest(run).generator_state("photo2sketch"))
+    assert export.parity(network, weights / "photo2sketch.onnx", noise()) < 1e-4
+
+
+def test_a_difference_to_pytorch_deletes_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MAX_DIFFERENCE", 0.0)
+    with pytest.raises(ExportError, match="differs from PyTorch"):
+        export.export_generator(generator("compact", 3, 1), info(), tmp_path, noise())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("upsample", ["resize", "transpose"])
+def test_resnets_export_too(tmp_path: Path, upsample: Literal["resize", "transpose"]) -> None:
+    network = ResNetGenerator(3, 1, 6, upsample, filters=8)
+    written = export.export_generator(
+        network, info(architecture="resnet6", size_multiple=4), tmp_path, noise()
+    )
+    assert written.max_difference < export.MAX_DIFFERENCE
+
+
+def test_training_can_start_from_exported_files(run: Path, weights: Path) -> None:
+    config = build_config("compact", {"image_size": 32, "disc_filters": 4})
+    from_run, from_onnx = CycleGAN(config), CycleGAN(config)
+    load_networks(from_run, config, run)
+    load_networks(from_onnx, config, weights)
+    photo = torch.from_numpy(noise())
+    with torch.inference_mode():
+        expected = from_run.gen_photo2sketch(photo)
+        torch.testing.assert_close(from_onnx.gen_photo2sketch(photo), expected, atol=1e-4, rtol=0)
+
+
+def test_weights_of_another_architecture_cannot_start_a_training(run: Path) -> None:
+    config = build_config("paper", {"image_size": 32})
+    with pytest.raises(WeightsError, match="do not fit generator=resnet9"):
+        load_networks(CycleGAN(config), config, run)
+
+
+def reference_state(num_blocks: int, dropout: bool) -> dict[str, torch.Tensor]:
+    """Name the weights as pytorch-CycleGAN-and-pix2pix's ResnetGenerator does (filters=8)."""
+    sizes = [("1", 8, 3, 7), ("4", 16, 8, 3), ("7", 32, 16, 3)]
+    second = "6" if dropout else "5"
+    sizes += [
+        (f"{10 + block}.conv_block.{layer}", 32, 32, 3)
+        for block in range(num_blocks)
+        for layer in ("1", second)
+    ]
+    after = 10 + num_blocks
+    rng = torch.Generator().manual_seed(0)
+    state: dict[str, torch.Tensor] = {}
+    for name, out, into, kernel in sizes:
+        state[f"model.{name}.weight"] = torch.randn(out, into, kernel, kernel, generator=rng) * 0.1
+        state[f"model.{name}.bias"] = torch.randn(out, generator=rng) * 0.1
+    for name, into, out in ((f"{after}", 32, 16), (f"{after + 3}", 16, 8)):
+        state[f"model.{name}.weight"] = torch.randn(into, out, 3, 3, generator=rng) * 0.1
+        state[f"model.{name}.bias"] = torch.randn(out, generator=rng) * 0.1
+    state[f"model.{after + 7}.weight"] = torch.randn(3, 8, 7, 7, generator=rng) * 0.1
+    state[f"model.{after + 7}.bias"] = torch.randn(3, generator=rng) * 0.1
+    return state
+
+
+def reference_forward(state: dict[str, torch.Tensor], x: torch.Tensor, blocks: int) -> torch.Tensor:
+    """Compute the reference's generator with functional calls only."""
+    f = torch.nn.functional
+    names = [name.removesuffix(".weight") for name in state if name.endswith(".weight")]
+    layers = iter([(state[f"{n}.weight"], state[f"{n}.bias"]) for n in names])
+    x = f.relu(f.instance_norm(f.conv2d(f.pad(x, [3] * 4, mode="reflect"), *next(layers))))
+    for _ in range(2):
+        x = f.relu(f.instance_norm(f.conv2d(x, *next(layers), stride=2, padding=1)))
+    for _ in range(blocks):
+        y = f.relu(f.instance_norm(f.conv2d(f.pad(x, [1] * 4, mode="reflect"), *next(layers))))
+        x = x + f.instance_norm(f.conv2d(f.pad(y, [1] * 4, mode="reflect"), *next(layers)))
+    for _ in range(2):
+        y = f.conv_transpose2d(x, *next(layers), stride=2, padding=1, output_padding=1)
+        x = f.relu(f.instance_norm(y))
+    return torch.tanh(f.conv2d(f.pad(x, [3] * 4, mode="reflect"), *next(layers)))
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_a_reference_generator_is_read_as_it_was(tmp_path: Path, dropout: bool) -> None:
+    state = reference_state(9, dropout)
+    torch.save(state, tmp_path / "latest_net_G_A.pth")
+    network = read_generator(tmp_path / "latest_net_G_A.pth").eval()
+    batch = torch.from_numpy(noise())
+    with torch.inference_mode():
+        torch.testing.assert_close(network(batch), reference_forward(state, batch, 9))
+
+
+def test_a_reference_generator_converts_the_same(tmp_path: Path) -> None:
+    state = reference_state(6, dropout=False)
+    torch.save(state, tmp_path / "latest_net_G_A.pth")
+    exported = import_generator(tmp_path / "latest_net_G_A.pth", "photo2sketch", tmp_path / "w")
+    assert exported.max_difference < export.MAX_DIFFERENCE
+    batch = noise()
+    with torch.inference_mode():
+        expected = reference_forward(state, torch.from_numpy(batch), 6).numpy()
+    actual = Translator(tmp_path / "w").run("photo2sketch", batch)
+    np.testing.assert_allclose(actual, expected, atol=1e-4)
+
+
+class Boom:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return (Path.touch, (Path("boom"),))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not a checkpoint", "not a file of plain weights"),
+        ({"model.1.weight": torch.zeros(8, 3, 7, 7)}, "0 residual blocks"),
+        ({"conv.weight": torch.zeros(8, 3, 7, 7)}, "not a ResNet generator"),
+        ([1, 2], "no state dict"),
+        (Boom(), "not a file of plain weights"),
+    ],
+)
+def test_foreign_files_are_refused_in_a_sentence(
+    tmp_path: Path, content: object, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "x.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(WeightsError, match=message):
+        read_generator(path)
+    assert not Path("boom").exists()

@@ -1,0 +1,158 @@
+"""Tiny training runs: pictures made by formula, settings, comparison to the bit.
+
+`python tests/train_helpers.py` writes tests/golden/loss_curve.json anew; do that only in a commit
+that means to change what training computes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import facesketch
+from facesketch.config import TrainConfig
+
+GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
+GOLDEN_LOSSES = (
+    "gan_sketch",
+    "gan_photo",
+    "cycle_photo",
+    "cycle_sketch",
+    "disc_photo",
+    "disc_sketch",
+)
+
+TINY: dict[str, Any] = {
+    "image_size": 32,
+    "batch_size": 2,
+    "disc_filters": 4,
+    "pool_size": 3,
+    "num_workers": 0,
+    "precision": "float32",
+    "device": "cpu",
+    "log_every": 1,
+    "sample_every": 1000,
+    "checkpoint_every": 1000,
+}
+"""Settings of a run whose step takes some 50 ms on one core."""
+
+
+def photo_array(number: int, size: int = 40) -> np.ndarray:
+    """A coloured disc on a gradient, uint8 (size, size, 3), another for every number."""
+    y, x = np.mgrid[:size, :size] / size
+    waves = [0.5 + 0.5 * np.sin((3 + c) * x + (2 + number) * y + number + c) for c in range(3)]
+    picture = np.stack(waves, axis=-1)
+    picture[np.hypot(x - 0.5, y - 0.3 - 0.05 * number) < 0.25] = (0.8, 0.6, 0.1 * number % 1)
+    return (picture * 255).astype(np.uint8)
+
+
+def sketch_array(number: int, size: int = 40) -> np.ndarray:
+    """A few dark rings on white, uint8 (size, size), another for every number."""
+    y, x = np.mgrid[:size, :size] / size
+    rings = np.abs(np.sin(12 * np.hypot(x - 0.4 - 0.03 * number, y - 0.5)))
+    return np.where(rings < 0.25, 20, 250).astype(np.uint8)
+
+
+def write_pictures(root: Path, num_photos: int = 5, num_sketches: int = 4) -> Path:
+    """Write a data set of photos and sketches in the layout of --data; returns its root."""
+    for split in ("train", "val"):
+        for domain in ("photos", "sketches"):
+            (root / split / domain).mkdir(parents=True)
+    for number in range(num_photos):
+        Image.fromarray(photo_array(number)).save(root / f"train/photos/{number}.png")
+    for number in range(num_sketches):
+        Image.fromarray(sketch_array(number)).save(root / f"train/sketches/{number}.png")
+    for number in (7, 8):
+        Image.fromarray(photo_array(number)).save(root / f"val/photos/{number}.png")
+        Image.fromarray(sketch_array(number)).save(root / f"val/sketches/{number}.png")
+    return root
+
+
+def tiny_config(**changes: Any) -> TrainConfig:
+    """Return the settings of a tiny run."""
+    return TrainConfig.model_validate(TINY | changes)
+
+
+def options(**settings: Any) -> list[str]:
+    """Return the settings of a tiny run as command line options."""
+    return as_options(TINY | settings)
+
+
+def as_options(settings: dict[str, Any]) -> list[str]:
+    """Write settings as command line options."""
+    return [
+        word
+        for name, value in settings.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+
+
+def command(*words: str) -> list[str]:
+    """Return the command line of a real `python -m facesketch` process."""
+    return [sys.executable, "-m", "facesketch", *words]
+
+
+def one_thread_environment() -> dict[str, str]:
+    """Return environment variables that let a process import facesketch and use one core."""
+    source = str(Path(facesketch.__file__).parents[1])
+    return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": source}
+
+
+def logged(run: Path) -> list[dict[str, float]]:
+    """Read a run's losses.jsonl."""
+    text = (run / "logs" / "losses.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def differences(a: Any, b: Any, place: str = "state") -> Iterator[str]:
+    """Yield the places where two nested states differ, tensors compared to the bit."""
+    import torch  # noqa: PLC0415  # inference tests have none
+
+    if type(a) is not type(b):
+        yield f"{place}: {type(a).__name__} and {type(b).__name__}"
+    elif isinstance(a, dict):
+        if a.keys() != b.keys():
+            yield f"{place}: keys {sorted(map(str, a.keys() ^ b.keys()))}"
+        for key in a.keys() & b.keys():
+            yield from differences(a[key], b[key], f"{place}.{key}")
+    elif isinstance(a, list | tuple):
+        if len(a) != len(b):
+            yield f"{place}: {len(a)} and {len(b)} items"
+        for index, (x, y) in enumerate(zip(a, b, strict=False)):
+            yield from differences(x, y, f"{place}[{index}]")
+    elif isinstance(a, torch.Tensor):
+        if a.shape != b.shape or a.dtype != b.dtype or not torch.equal(a, b):
+            yield f"{place}: tensors differ"
+    elif a != b:
+        yield f"{place}: {a!r} and {b!r}"
+
+
+def loss_curve(data: Path, run: Path) -> list[dict[str, float]]:
+    """Train five tiny steps and return their losses."""
+    from facesketch.training import train  # noqa: PLC0415
+
+    train(tiny_config(data=data, out=run, steps=5, lambda_identity=0.0))
+    return [{name: line[name] for name in GOLDEN_LOSSES} for line in logged(run)]
+
+
+def write_golden() -> None:
+    """Write the golden loss curve."""
+    import torch  # noqa: PLC0415  # inference tests have none
+
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        curve = loss_curve(write_pictures(Path(folder) / "data"), Path(folder) / "run")
+    GOLDEN.parent.mkdir(exist_ok=True)
+    GOLDEN.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_golden()

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import Tensor  # noqa: E402
+
+from facesketch import losses  # noqa: E402
+from facesketch.cyclegan import CycleGAN, Translated  # noqa: E402
+from train_helpers import tiny_config  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+
+def test_generator_loss_is_the_squared_distance_to_real() -> None:
+    judged = torch.tensor([[1.0, 0.0], [3.0, 1.0]])
+    assert losses.generator_gan_loss(judged).item() == pytest.approx((0 + 1 + 4 + 0) / 4)
+
+
+def test_discriminator_loss_is_half_the_sum_of_both_squared_distances() -> None:
+    real, fake = torch.tensor([1.0, 0.5]), torch.tensor([0.0, -1.0])
+    expected = 0.5 * ((0 + 0.25) / 2 + (0 + 1) / 2)
+    assert losses.discriminator_loss(real, fake).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", [losses.cycle_consistency_loss, losses.identity_loss])
+def test_reconstruction_losses_are_mean_absolute_differences(loss) -> None:
+    a = torch.tensor([-1.0, 0.0, 0.5, 1.0]).view(1, 1, 2, 2)
+    b = torch.tensor([1.0, 0.0, 0.0, 1.0]).view(1, 1, 2, 2)
+    assert loss(a, b).item() == pytest.approx(2.5 / 4)
+    assert loss(a, a).item() == 0
+
+
+@pytest.mark.parametrize("loss", [losses.cycle_consistency_loss, losses.identity_loss])
+def test_reconstruction_losses_refuse_pictures_of_other_shapes(loss) -> None:
+    with pytest.raises(ValueError, match="shapes differ"):
+        loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
+
+
+def pictures(channels: int, seed: int, batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, channels, 32, 32, generator=generator) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def model() -> CycleGAN:
+    torch.manual_seed(0)
+    return CycleGAN(tiny_config(lambda_cycle=10, lambda_identity=5))
+
+
+@torch.no_grad()
+def test_a_forward_pass_equals_the_generators_one_by_one(model: CycleGAN) -> None:
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    seen = model(photo, sketch)
+    to_sketch, to_photo = model.gen_photo2sketch, model.gen_sketch2photo
+    expected = {
+        "fake_sketch": to_sketch(photo),
+        "fake_photo": to_photo(sketch),
+        "rec_photo": to_photo(to_sketch(photo)),
+        "rec_sketch": to_sketch(to_photo(sketch)),
+        "idt_sketch": to_sketch(sketch.expand(-1, 3, -1, -1)),
+        "idt_photo": to_photo(model.as_sketch(photo)),
+    }
+    for name, tensor in expected.items():
+        torch.testing.assert_close(getattr(seen, name), tensor, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> None:
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    made = Translated(
+        fake_photo=pictures(3, 3),
+        fake_sketch=pictures(1, 4),
+        rec_photo=photo + 0.1,
+        rec_sketch=sketch - 0.2,
+        idt_photo=photo - 0.3,
+        idt_sketch=sketch + 0.4,
+    )
+    seen = {name: loss.item() for name, loss in model.generator_losses(photo, sketch, made).items()}
+    assert seen == pytest.approx(
+        {
+            "gan_sketch": (model.disc_sketch(made.fake_sketch) - 1).square().mean().item(),
+            "gan_photo": (model.disc_photo(made.fake_photo) - 1).square().mean().item(),
+            "cycle_photo": 10 * 0.1,
+            "cycle_sketch": 10 * 0.2,
+            "identity_photo": 5 * 0.3,
+            "identity_sketch": 5 * 0.4,
+        },
+        rel=1e-4,
+    )
+
+
+@torch.no_grad()
+def test_discriminators_judge_their_own_domain(model: CycleGAN) -> None:
+    real_photo, real_sketch = pictures(3, 1), pictures(1, 2)
+    old_photo, old_sketch = pictures(3, 3), pictures(1, 4)
+    seen = model.discriminator_losses(real_photo, real_sketch, old_photo, old_sketch)
+    photo = losses.discriminator_loss(model.disc_photo(real_photo), model.disc_photo(old_photo))
+    sketch = losses.discriminator_loss(
+        model.disc_sketch(real_sketch), model.disc_sketch(old_sketch)
+    )
+    assert seen["disc_photo"].item() == pytest.approx(photo.item(), rel=1e-4)
+    assert seen["disc_sketch"].item() == pytest.approx(sketch.item(), rel=1e-4)
+
+
+@torch.no_grad()
+def test_without_an_identity_weight_nothing_is_computed_for_it() -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(lambda_identity=0))
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    made = model(photo, sketch)
+    assert made.idt_photo is None
+    assert set(model.generator_losses(photo, sketch, made)) == {
+        "gan_sketch",
+        "gan_photo",
+        "cycle_photo",
+        "cycle_sketch",
+    }
+
+
+def test_a_photo_is_written_as_its_luma_where_sketches_are_grayscale(model: CycleGAN) -> None:
+    red = torch.tensor([1.0, -1.0, -1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert model.as_sketch(red).shape == (1, 1, 2, 2)
+    assert model.as_sketch(red).mean().item() == pytest.approx(2 * 0.299 - 1)
+
+
+def test_a_photo_stays_as_it_is_where_sketches_have_three_channels() -> None:
+    model = CycleGAN(tiny_config(sketch_channels=3))
+    photo = pictures(3, 1)
+    assert torch.equal(model.as_sketch(photo), photo)
