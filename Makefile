@@ -7,7 +7,7 @@ EVERYTHING := '.[train,data,dev]'
 TOOLS := hypothesis onnx pytest
 CODE := src tests benchmarks recipes
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
-DATA := ../shared/data
+DATA := data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -19,10 +19,11 @@ help:
 	@echo "PYTHON=/path/to/python chooses the Python of run and test (3.11 to 3.13)."
 
 # $(call environment,FOLDER,PYTHON VERSIONS THAT WILL DO,CONSTRAINTS,WHAT TO INSTALL)
+# --no-compile: byte code of what is never imported would take half of the time.
 define environment
 	@echo "Setting up $(1), this takes a minute or two ..."
 	@python=$$(scripts/find_python $(2)) && rm -rf $(1) && "$$python" -m venv $(1)
-	@$(1)/bin/python -m pip install -qq -c $(3) -e $(4)
+	@$(1)/bin/python -m pip install -qq --no-compile -c $(3) -e $(4)
 	@touch $@
 endef
 

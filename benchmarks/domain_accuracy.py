@@ -1,6 +1,6 @@
 """How often photos and sketches are told apart, whatever their colour, paper, size or file.
 
-python benchmarks/domain_accuracy.py /work/shared/data/faces/test /work/shared/data/fs2k/test
+python benchmarks/domain_accuracy.py FACES_TEST FS2K_TEST
 
 Prints one row a set and treatment; exits with 1 if any falls below 99.5%.
 """

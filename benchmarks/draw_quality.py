@@ -1,6 +1,6 @@
 """Strokes of `facesketch data draw` against the published recipe's rough drawing, and its speed.
 
-python benchmarks/draw_quality.py /work/shared/data/faces/val
+python benchmarks/draw_quality.py PHOTOS
 
 A stroke is a connected piece of the thinned ink. The raw recipe is gray, so it is counted at two
 thresholds: gray 128 (its darkest lines only) and gray 192 (about what the eye sees).

@@ -12,13 +12,18 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import facesketch
+from facesketch.cli import main
 from facesketch.config import TrainConfig
+
+if TYPE_CHECKING:
+    from facesketch.training import Outcome
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
 GOLDEN_LOSSES = (
@@ -133,6 +138,41 @@ def differences(a: Any, b: Any, place: str = "state") -> Iterator[str]:
             yield f"{place}: tensors differ"
     elif a != b:
         yield f"{place}: {a!r} and {b!r}"
+
+
+def resume(run: Path, **changes: Any) -> Outcome:
+    """Continue a run as `--resume` does."""
+    from facesketch import checkpoint  # noqa: PLC0415
+    from facesketch.training import train  # noqa: PLC0415
+
+    settings = checkpoint.merge_settings(checkpoint.load_latest(run).settings, changes)
+    return train(settings, resume=run)
+
+
+def assert_same_end(run: Path, expected: Path) -> None:
+    """Compare the newest checkpoints of two runs to the bit: every tensor and number in them."""
+    from facesketch import checkpoint  # noqa: PLC0415
+
+    a, b = checkpoint.load_latest(run), checkpoint.load_latest(expected)
+    assert a.step == b.step
+    assert {"model", "ema", "optimizers", "pools"} <= set(a.state)
+    assert not list(differences(a.state, b.state))
+
+
+def run_cli(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Run the command line in this process: exit code, standard output, standard error."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(words))
+    out, err = capsys.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+def newest_step(run: Path) -> int:
+    """Return the step of a run's newest checkpoint, -1 where there is none."""
+    from facesketch import checkpoint  # noqa: PLC0415
+
+    paths = checkpoint.list_checkpoints(run)
+    return int(paths[-1].stem.removeprefix("step-")) if paths else -1
 
 
 def loss_curve(data: Path, run: Path) -> list[dict[str, float]]:

@@ -30,7 +30,8 @@ def luma_of(photo: Rgb, rng: Rng) -> Gray:
     weights = np.array([0.299, 0.587, 0.114])
     if rng.random() < 0.4:
         weights = rng.dirichlet((1.5, 3.0, 1.0))
-    return (photo @ (weights / 255)).astype(np.float32)
+    luma: Gray = cv2.transform(photo, weights[None]).astype(np.float32) / 255
+    return luma
 
 
 def cut_out(gray: Gray, rng: Rng) -> Gray:
@@ -45,15 +46,34 @@ def cut_out(gray: Gray, rng: Rng) -> Gray:
         cv2.ellipse(mask, (centre[0], size), body, 0, 0, 360, 1.0, -1)
     mask = cv2.GaussianBlur(mask, (0, 0), size / 40) + 0.5 * cloud(size, rng, 12) - 0.25
     mask = np.clip((mask - 0.5) * rng.uniform(3, 40) + 0.5, 0, 1)
-    tone = 1.0 if rng.random() < 0.7 else rng.uniform(0.2, 1.0)
-    return gray * mask + np.float32(tone) * (1 - mask)
+    kind = rng.random()
+    tone = 1.0 if kind < 0.5 else rng.uniform(0.2, 1.0)
+    behind = dead_leaves(size, rng) if kind > 0.85 else np.float32(tone)
+    return gray * mask + behind * (1 - mask)
+
+
+def texture(size: int, rng: Rng) -> Gray:
+    """Fractal noise, often with a grain direction: cloth, grass, bricks, wrinkles, hair."""
+    total = np.zeros((size, size), np.float32)
+    cells, falloff = np.exp(rng.normal(1, 0.4)), rng.uniform(0.4, 1.0)
+    longer = np.exp(rng.exponential(0.6))
+    weight, weights = np.float32(1), np.float32(0)
+    while cells < size:
+        across, along = int(cells) + 2, int(cells / longer) + 2
+        shape = (along, across) if rng.random() < 0.9 else (across, along)
+        noise = rng.random(shape, dtype=np.float32)
+        total += weight * cv2.resize(noise, (size, size), interpolation=cv2.INTER_LINEAR)
+        weights, weight, cells = weights + weight, weight * np.float32(falloff), cells * 2
+    total = (total / weights - 0.5) * np.float32(rng.uniform(1, 3)) + 0.5
+    return np.ascontiguousarray(np.clip(total.T if rng.random() < 0.5 else total, 0, 1))
 
 
 def dead_leaves(size: int, rng: Rng) -> Gray:
-    """Occluding shaded discs and boxes: the statistics of a photo of anything."""
-    canvas = cloud(size, rng, 3)
-    for _ in range(int(rng.integers(3, 60))):
-        layer = np.zeros_like(canvas)
+    """Occluding discs and boxes, shaded or textured: the statistics of a photo of anything."""
+    canvas = texture(size, rng) if rng.random() < 0.5 else cloud(size, rng, 3)
+    cloths = [texture(size, rng) for _ in range(2)]
+    for _ in range(int(rng.choice([0, 2, 6, 15, 30]))):
+        layer = np.zeros((size, size), np.float32)
         radius = int(np.clip(size * 0.03 / rng.random(), 2, size * 0.5))
         x, y = (int(v) for v in rng.integers(0, size, 2))
         if rng.random() < 0.6:
@@ -62,10 +82,11 @@ def dead_leaves(size: int, rng: Rng) -> Gray:
         else:
             other = int(radius * rng.uniform(0.3, 2))
             cv2.rectangle(layer, (x, y), (x + radius, y + other), 1.0, -1)
-        slope = ramp(size, rng) * rng.uniform(0, 0.6)
-        canvas = canvas * (1 - layer) + layer * (rng.random() * 0.8 + slope)
-    grain = rng.uniform(0, 0.2) * (cloud(size, rng, int(rng.integers(20, 100))) - 0.5)
-    return np.clip(canvas + grain, 0, 1).astype(np.float32)
+        fill = ramp(size, rng) * rng.uniform(0, 0.6)
+        if rng.random() < 0.5:
+            fill += (cloths[rng.integers(2)] - 0.5) * rng.uniform(0.2, 1)
+        canvas = canvas * (1 - layer) + layer * (rng.random() * 0.8 + fill)
+    return np.clip(canvas, 0, 1).astype(np.float32)
 
 
 def locally_equal(gray: Gray, rng: Rng) -> Gray:
@@ -83,6 +104,10 @@ def photo_tones(gray: Gray, rng: Rng) -> Gray:
     low, high = rng.uniform(-0.1, 0.25), rng.uniform(0.6, 1.15)
     if rng.random() < 0.6:
         gray = np.clip((gray - low) / (high - low), 0, 1)
+    if rng.random() < 0.15:
+        gray = np.clip(
+            gray * (1 + rng.uniform(0.2, 1.2) * (texture(gray.shape[0], rng) - 0.5)), 0, 1
+        )
     gray = gray ** np.float32(np.exp(rng.normal(0, 0.5)))
     if rng.random() < 0.1:
         levels = int(rng.integers(6, 20))
@@ -210,8 +235,8 @@ def cloud(size: int, rng: Rng, cells: int) -> Gray:
 def ramp(size: int, rng: Rng) -> Gray:
     """A gradient in a random direction, range [0, 1]."""
     angle = rng.uniform(0, 2 * np.pi)
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    slope: Gray = (0.5 + (x * np.cos(angle) + y * np.sin(angle)) / 2.83).astype(np.float32)
+    line = np.linspace(-1, 1, size, dtype=np.float32) / np.float32(2.83)
+    slope: Gray = 0.5 + (line * float(np.cos(angle)))[None] + (line * float(np.sin(angle)))[:, None]
     return slope
 
 
@@ -264,7 +289,7 @@ class Pictures:
     def photo(self) -> View:
         """A photo, shape (128, 128)."""
         rng = self.rng
-        if rng.random() < 0.12:
+        if rng.random() < 0.15:
             gray = dead_leaves(WORK, rng)
         else:
             gray = luma_of(self.photos[rng.integers(len(self.photos))], rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ def load(path: Path) -> Checkpoint:
         CheckpointError: If it is broken or of another version.
     """
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         version = content["schema_version"]
         if version == SCHEMA_VERSION:
@@ -153,6 +155,8 @@ def load(path: Path) -> Checkpoint:
                 data_fingerprint=content["data_fingerprint"],
                 state=content["state"],
             )
+    except MemoryError:
+        raise
     except Exception as error:
         # torch.load answers a truncated or foreign file with many kinds of exception.
         raise CheckpointError(f"{path} is broken ({type(error).__name__}).") from error
@@ -160,6 +164,14 @@ def load(path: Path) -> Checkpoint:
         f"{path} was written by another version of facesketch "
         f"(schema {version}, this one reads {SCHEMA_VERSION})."
     )
+
+
+def _check_sums(path: Path) -> None:
+    """Compare the checksums in the file, which torch's reader does not look at."""
+    with zipfile.ZipFile(path) as archive:
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise zipfile.BadZipFile(damaged)
 
 
 def merge_settings(stored: TrainConfig, given: dict[str, Any]) -> TrainConfig:

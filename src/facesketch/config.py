@@ -95,7 +95,7 @@ class TrainConfig(BaseModel):
     # Losses
     lambda_cycle: float = setting(10.0, "Losses", "weight", "Cycle consistency.", ge=0)
     lambda_identity: float = setting(
-        0.0, "Losses", "weight", "Identity; the paper's 0.5 x lambda_cycle is 5.", ge=0
+        0.0, "Losses", "weight", "Identity, 0 for none; the paper's 0.5 x lambda_cycle is 5.", ge=0
     )
     pool_size: int = setting(
         50, "Losses", "images", "History of generated images shown to each discriminator.", ge=0
@@ -159,7 +159,10 @@ class TrainConfig(BaseModel):
         None, "Run", "folder", "Where the run is written; default runs/DATE-TIME.", resume=True
     )
     init_from: Path | None = setting(
-        None, "Run", "folder", "Start from the generators of an export or of another run."
+        None,
+        "Run",
+        "folder",
+        "Start from an export, from another run, or from shipped, the generators that come along.",
     )
     max_minutes: float | None = setting(
         None, "Run", "minutes", "Stop cleanly, with a checkpoint, after this time.",

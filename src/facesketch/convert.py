@@ -121,7 +121,7 @@ def plan_jobs(
         else:
             target = output if one_file else (output / relative).with_suffix(".png")
             jobs[source] = dict.fromkeys(directions, target)
-    plan = Plan(left_out=_earlier_results(jobs))
+    plan = Plan(left_out=_earlier_results(jobs, beside=output is None))
     for source in plan.left_out:
         del jobs[source]
     _check_names(jobs)
@@ -250,11 +250,12 @@ def _key(path: Path) -> str:
     return os.path.normcase(os.path.abspath(path))  # noqa: PTH100  # resolve() would follow links
 
 
-def _earlier_results(jobs: dict[Path, Targets]) -> list[Path]:
-    """List the inputs that have the name of another input's result: there, or beside that."""
+def _earlier_results(jobs: dict[Path, Targets], *, beside: bool) -> list[Path]:
+    """List the inputs that have the name of another input's result, in either direction."""
     makers: dict[str, set[Path]] = {}
     for source, targets in jobs.items():
-        for target in (*targets.values(), *(_beside(source, way) for way in targets)):
+        results = (_beside(source, way) for way in DIRECTIONS) if beside else targets.values()
+        for target in results:
             makers.setdefault(_key(target), set()).add(source)
     return [source for source in jobs if makers.get(_key(source), set()) - {source}]
 
@@ -287,6 +288,9 @@ def _load(
         prepared = translator.prepare(image, direction, size=wanted)
     except ImageError as error:
         task.error = error
+        return None
+    except MemoryError:
+        task.error = ImageError(f"{task.source} does not fit into memory; make it smaller first.")
         return None
     task.direction = direction
     return prepared

@@ -8,11 +8,11 @@ from importlib import resources
 from typing import Literal
 
 import numpy as np
-import onnxruntime as ort
 from PIL import Image
 
 from facesketch.errors import WeightsError
 from facesketch.images import Float32Array, to_mode
+from facesketch.onnx_runtime import ort
 
 Domain = Literal["photo", "sketch"]
 
@@ -66,7 +66,7 @@ class DomainClassifier:
             The likelier domain and its probability.
         """
         (logits,) = self._session.run(None, {"luma": luma_views(image)})
-        probability = 1 / (1 + np.exp(-float(np.mean(logits))))
+        probability = float(1 / (1 + np.exp(-np.mean(logits))))
         if probability >= 0.5:
             return DomainGuess("sketch", probability)
         return DomainGuess("photo", 1 - probability)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from torch import nn
 
@@ -20,6 +19,7 @@ from facesketch.errors import DataError, ExportError, MissingExtraError
 from facesketch.images import Float32Array
 from facesketch.models import Generator, generator
 from facesketch.models.layers import fold
+from facesketch.onnx_runtime import ort
 from facesketch.weights_info import (
     DIRECTIONS,
     INPUT_NAME,

@@ -59,9 +59,9 @@ class ImagePool:
         """Make the exchanges of all queries since the last commit final."""
         for slot, image in self._pending:
             if slot == len(self._images):
-                self._images.append(_copy(image))
+                self._images.append(image.clone())
             else:
-                self._images[slot] = _copy(image)
+                self._images[slot] = image.clone()
         self._pending.clear()
         self._rng.set_state(self._pending_rng)
 
@@ -81,8 +81,3 @@ class ImagePool:
         self._images = [] if images is None else list(images.to(device))
         self._rng.set_state(state["rng"])
         self.discard()
-
-
-def _copy(image: Tensor) -> Tensor:
-    """Copy in the layout that `load_state_dict` gives, so that a resumed step is the same."""
-    return image.clone(memory_format=torch.contiguous_format)

@@ -7,9 +7,10 @@ range [-1, 1], shape (C, H, W): `x / 127.5 - 1` and back.
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
@@ -33,6 +34,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 MAX_PIXELS = 120_000_000
 """Default limit of width x height, checked before anything is decoded."""
+
+# Pillow warns of damaged EXIF and of large pictures; the first does not matter, the second is
+# checked below with a limit of our own. Set once: changing filters for a while is not thread-safe.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
@@ -85,7 +90,8 @@ def open_image(
             scale = draft_size / min(image.size)
             image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
         image.load()
-        ImageOps.exif_transpose(image, in_place=True)
+        with suppress(struct.error):  # damaged EXIF says nothing; the pixels are whole
+            ImageOps.exif_transpose(image, in_place=True)
         return to_mode(image, mode)
 
 
@@ -99,7 +105,9 @@ def upright_size(
         ImageTooLargeError: If it has more than `max_pixels` pixels.
     """
     with _opened(source, max_pixels) as image:
-        turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
+        turned = False
+        with suppress(struct.error):
+            turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
         return (image.height, image.width) if turned else image.size
 
 
@@ -111,17 +119,13 @@ def _opened(
     name = source_name(source)
     stream: Path | str | IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with warnings.catch_warnings():
-            # Broken EXIF and oversized files warn in Pillow; the first does not matter, the
-            # second is checked below with a limit of our own.
-            warnings.simplefilter("ignore")
-            with Image.open(stream, formats=FORMATS) as image:
-                if image.width * image.height > max_pixels:
-                    raise ImageTooLargeError(
-                        f"{name} has {image.width} x {image.height} pixels, more than the limit "
-                        f"of {max_pixels:,}; make it smaller first."
-                    )
-                yield image
+        with Image.open(stream, formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise ImageTooLargeError(
+                    f"{name} has {image.width} x {image.height} pixels, more than the limit "
+                    f"of {max_pixels:,}; make it smaller first."
+                )
+            yield image
     except ImageError:
         raise
     except FileNotFoundError as error:
@@ -166,12 +170,14 @@ def to_mode(image: Image.Image, mode: Mode) -> Image.Image:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale a 16-bit, 32-bit or float picture to 8 bits by the range its type implies."""
-    values = np.asarray(image).astype(np.float64)
+    values = np.asarray(image)
     if image.mode == "F":
-        peak = 1.0 if values.max(initial=0.0) <= 1.0 else 255.0
-    else:
-        peak = 65535.0 if values.max(initial=0.0) > 255.0 or image.mode != "I" else 255.0
-    return Image.fromarray(np.clip(values * (255.0 / peak) + 0.5, 0, 255).astype(np.uint8))
+        values = np.nan_to_num(values)
+        scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
+        return Image.fromarray(np.clip(values * np.float32(scale) + 0.5, 0, 255).astype(np.uint8))
+    if image.mode != "I" or values.max(initial=0) > 255:
+        values = values >> 8
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
 
 
 def resize_cover(image: Image.Image, size: int) -> Image.Image:

@@ -13,7 +13,7 @@ from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.errors import MissingExtraError, WeightsError
 from facesketch.models.layers import load_folded
-from facesketch.weights_info import DIRECTIONS, WeightsInfo
+from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, WeightsInfo
 
 _log = logging.getLogger(__name__)
 
@@ -27,11 +27,13 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     Args:
         model: Networks to fill.
         config: Settings of the new training.
-        source: What `facesketch export` wrote, or a run's folder.
+        source: What `facesketch export` wrote, a run's folder, or "shipped".
 
     Raises:
         WeightsError: If the files are missing or the generators of another architecture.
     """
+    if source == Path("shipped"):
+        source = SHIPPED_WEIGHTS
     try:
         if not checkpoint.list_checkpoints(source):
             for direction in DIRECTIONS:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,10 +12,17 @@ from typing import Self
 import numpy as np
 import torch
 from PIL import Image
+from rich.progress import Progress, TaskID
 from torch import Tensor
 
 from facesketch import images
+from facesketch.console import progress_bar
 from facesketch.errors import MissingExtraError
+
+STATUS_SECONDS = 30.0
+"""How often a line is logged where there is no terminal for a progress bar."""
+
+_log = logging.getLogger(__name__)
 
 
 class RunLog:
@@ -109,3 +118,42 @@ def sample_grid(
     fake_photo = generators["sketch2photo"](sketch)
     rec_sketch = generators["photo2sketch"](fake_photo)
     return picture_grid([photo, fake_sketch, rec_photo, sketch, fake_photo, rec_sketch])
+
+
+class StepProgress:
+    """Progress with losses, images/s and time left; a log line now and then without a terminal."""
+
+    def __init__(self, step: int, num_steps: int) -> None:
+        self.num_steps = num_steps
+        self._progress: Progress = progress_bar()
+        self._task: TaskID = self._progress.add_task("training", total=num_steps, completed=step)
+        self._last_status = time.monotonic()
+        self._last = time.monotonic()
+        self._seconds = 0.0  # smoothed over steps
+
+    def __enter__(self) -> Self:
+        self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._progress.__exit__(None, None, None)
+
+    def advance(self, values: dict[str, float], num_images: int, step: int) -> None:
+        """Show one more step."""
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        self._seconds = 0.95 * self._seconds + 0.05 * seconds if self._seconds else seconds
+        shown = " ".join(
+            f"{name} {values[name]:.2f}"
+            for name in ("gan_sketch", "gan_photo", "cycle_sketch", "cycle_photo")
+        )
+        text = f"{shown} | {num_images / self._seconds:.1f} images/s"
+        self._progress.update(self._task, completed=step, description=text)
+        if self._progress.disable and now - self._last_status > STATUS_SECONDS:
+            self._last_status = now
+            left = (self.num_steps - step) * self._seconds / 60
+            _log.info("step %d of %d: %s, %.0f min left", step, self.num_steps, text, left)
+
+    def speed(self, batch_size: int) -> dict[str, float]:
+        """Return images/s, for the log."""
+        return {"images_per_second": batch_size / self._seconds if self._seconds else 0.0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -79,6 +80,8 @@ class TrainState:
         self.step = 0
         self.device = pick_device(config.device)
         self.precision = pick_precision(config.precision, self.device)
+        if self.device.type == "cuda" and self.device.index is not None:
+            torch.cuda.set_device(self.device)
         # All batches have one shape, so it pays to try cuDNN's algorithms once.
         torch.backends.cudnn.benchmark = self.device.type == "cuda"
         self.model = CycleGAN(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -112,10 +115,11 @@ class TrainState:
         factor = learning_rate_factor(self.step, self.num_steps, self.config.decay_start)
         return self.config.learning_rate * factor
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[None]:
         """Compute networks in the chosen precision; weights and losses stay float32."""
-        enabled = self.precision != torch.float32
-        return torch.autocast(self.device.type, dtype=self.precision, enabled=enabled)
+        if self.precision == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.precision)
 
     def to_device(self, images: Tensor) -> Tensor:
         """Move a batch (B, C, H, W) to the device, channels last."""

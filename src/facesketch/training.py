@@ -14,16 +14,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from rich.progress import Progress, TaskID
 from torch import Tensor
 
-from facesketch import checkpoint
+from facesketch import checkpoint, images
 from facesketch.config import MAX_BROKEN_SHARE, TrainConfig
-from facesketch.console import progress_bar
 from facesketch.data.dataset import (
     Batch,
     Broken,
     Domains,
+    can_be_read,
     centre_crop,
     find_domains,
     make_loader,
@@ -37,14 +36,11 @@ from facesketch.errors import (
     OutOfMemoryError,
 )
 from facesketch.init_weights import load_networks
-from facesketch.run_log import RunLog, sample_grid
+from facesketch.run_log import RunLog, StepProgress, sample_grid
 from facesketch.train_state import TrainState, learning_rate_factor, pick_device
 
 NUM_SAMPLES = 4
 """Rows of the picture grid."""
-
-STATUS_SECONDS = 30.0
-"""How often a line is logged where there is no terminal for a progress bar."""
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +114,13 @@ def _explain_out_of_memory(device: torch.device) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:  # torch.OutOfMemoryError is one; CPU and MPS have no own kind
-        texts = ("out of memory", "not enough memory", "can't allocate memory")
+        texts = (
+            "out of memory",
+            "not enough memory",
+            "can't allocate memory",
+            "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+            "unable to find an engine",  # cuDNN, when no algorithm fits
+        )
         if not any(text in str(error) for text in texts):
             raise
         raise OutOfMemoryError(
@@ -146,6 +148,7 @@ class _Loop:
             "device": state.device.type,
             "precision": str(state.precision).removeprefix("torch."),
             "machine": platform.machine(),
+            "compile": str(config.compile),
         }
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
@@ -166,7 +169,11 @@ class _Loop:
                     stored,
                 )
         self.state.load_state_dict(saved.state, saved.step)
-        self.broken = {b["path"]: Broken(**b) for b in saved.state["broken"]}
+        self.broken = {
+            item["path"]: Broken(**item)
+            for item in saved.state["broken"]
+            if not can_be_read(Path(item["path"]))  # else it has been repaired since
+        }
         former = count_steps(saved.settings, self.domains)
         if former != self.state.num_steps:
             self._explain_schedule(former)
@@ -203,20 +210,21 @@ class _Loop:
             first_step=self.state.step,
             pin=self.state.device.type == "cuda",
         )
+        batches = iter(loader)  # starts the workers: before there are threads they could inherit
         with (
             RunLog(self.run, self.state.step) as run_log,
-            _Bar(self.state.step, self.state.num_steps) as bar,
+            StepProgress(self.state.step, self.state.num_steps) as bar,
             self._stop_on_signals(),
         ):
             if self.state.step == 0:
                 self._save()
-            for batch in loader:
+            for batch in batches:
                 values = self._one_step(batch)
                 step = self.state.step
                 bar.advance(values, len(batch.photo), step)
-                if step % self.config.log_every == 0:
-                    run_log.write(step, values | bar.speed(self.config.batch_size))
                 reason = self._stop_reason()
+                if step % self.config.log_every == 0 or reason == "finished":
+                    run_log.write(step, values | bar.speed(self.config.batch_size))
                 if step % self.config.sample_every == 0 or reason == "finished":
                     self._save_samples(*samples)
                 if step % self.config.checkpoint_every == 0 or reason is not None:
@@ -279,7 +287,8 @@ class _Loop:
         generators = dict(state.ema.items())
         with state.autocast():
             grid = sample_grid(generators, state.to_device(photo), state.to_device(sketch))
-        grid.save(folder / f"step-{state.step:08d}.png")
+        path = folder / f"step-{state.step:08d}.png"
+        path.write_bytes(images.encode(grid, "PNG", generated_photo=True))
 
     def _save(self) -> Path:
         state = self.state.state_dict()
@@ -353,55 +362,17 @@ def save_settings(run: Path, config: TrainConfig) -> None:
     """Write RUN/settings.toml, which `--config` takes."""
     import tomli_w  # noqa: PLC0415
 
-    values = config.model_dump(mode="json", exclude_none=True)
+    once = {"out", "init_from", "max_minutes"}  # belong to this run, not to its settings
+    values = config.model_dump(mode="json", exclude_none=True, exclude=once)
     path = run / "settings.toml"
     partial = path.with_suffix(".partial")
     partial.write_text(tomli_w.dumps(values), encoding="utf-8")
     partial.replace(path)
 
 
-class _Bar:
-    """Progress with losses, images/s and time left; a log line now and then without a terminal."""
-
-    def __init__(self, step: int, num_steps: int) -> None:
-        self.num_steps = num_steps
-        self._progress: Progress = progress_bar()
-        self._task: TaskID = self._progress.add_task("training", total=num_steps, completed=step)
-        self._last_status = time.monotonic()
-        self._last = time.monotonic()
-        self._seconds = 0.0  # smoothed over steps
-
-    def __enter__(self) -> _Bar:
-        self._progress.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._progress.__exit__(None, None, None)
-
-    def advance(self, values: dict[str, float], num_images: int, step: int) -> None:
-        """Show one more step."""
-        now = time.monotonic()
-        seconds, self._last = now - self._last, now
-        self._seconds = 0.95 * self._seconds + 0.05 * seconds if self._seconds else seconds
-        shown = " ".join(
-            f"{name} {values[name]:.2f}"
-            for name in ("gan_sketch", "gan_photo", "cycle_sketch", "cycle_photo")
-        )
-        text = f"{shown} | {num_images / self._seconds:.1f} images/s"
-        self._progress.update(self._task, completed=step, description=text)
-        if self._progress.disable and now - self._last_status > STATUS_SECONDS:
-            self._last_status = now
-            left = (self.num_steps - step) * self._seconds / 60
-            _log.info("step %d of %d: %s, %.0f min left", step, self.num_steps, text, left)
-
-    def speed(self, batch_size: int) -> dict[str, float]:
-        """Return images/s, for the log."""
-        return {"images_per_second": batch_size / self._seconds if self._seconds else 0.0}
-
-
 def schedule_text(config: TrainConfig, num_steps: int) -> str:
     """Describe the learning rate in one line."""
-    first = next((s for s in (round(config.decay_start * num_steps),) if s < num_steps), num_steps)
+    first = min(round(config.decay_start * num_steps), num_steps)
     last = learning_rate_factor(num_steps - 1, num_steps, config.decay_start)
     return (
         f"{config.learning_rate:g} up to step {first}, then linearly down to "

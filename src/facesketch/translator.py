@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-import onnxruntime as ort
 from PIL import ExifTags, Image, ImageOps
 
 from facesketch import images, upscale
 from facesketch.errors import ImageError, ImageTooLargeError, UsageError, WeightsError
 from facesketch.images import Float32Array, Uint8Array
-from facesketch.weights_info import INPUT_NAME, OUTPUT_NAME, Direction, WeightsInfo
+from facesketch.onnx_runtime import ort
+from facesketch.weights_info import (
+    INPUT_NAME,
+    OUTPUT_NAME,
+    SHIPPED_WEIGHTS,
+    Direction,
+    WeightsInfo,
+)
 
 Picture: TypeAlias = Image.Image | Uint8Array
-
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "line"
-"""Folder of the generators that come with the package."""
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -123,7 +126,9 @@ class Translator:
     def to_photo(self, image: Picture, *, size: int | None = None) -> Image.Image:
         """Turn a drawing into a photo, mode "RGB"; otherwise as `to_sketch`.
 
-        A photo has no strokes: above the native size it is a plain (Lanczos) enlargement.
+        A photo has no strokes: above the native size it is a plain (Lanczos) enlargement. Save it
+        with `facesketch.images.encode(photo, "JPEG", generated_photo=True)` to mark it as
+        generated, as the command line does.
         """
         return self.translate([image], "sketch2photo", size=size)[0]
 
@@ -298,10 +303,14 @@ def _as_image(picture: Picture) -> Image.Image:
         )
     if not picture.width or not picture.height:
         raise ImageError("The picture has no pixels; give one that has some.")
-    if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it would copy for nothing
-        picture = ImageOps.exif_transpose(picture)
-    is_plain = picture.mode in ("RGB", "L") and not picture.has_transparency_data
-    return picture if is_plain else images.to_mode(picture, "RGB")
+    try:
+        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it copies for nothing
+            picture = ImageOps.exif_transpose(picture)
+        picture.load()
+        is_plain = picture.mode in ("RGB", "L") and not picture.has_transparency_data
+        return picture if is_plain else images.to_mode(picture, "RGB")
+    except (OSError, ValueError) as error:  # broken, closed, or of a rare mode
+        raise ImageError(f"The picture cannot be read ({error}).") from error
 
 
 def _working_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:

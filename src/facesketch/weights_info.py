@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,6 +11,9 @@ from facesketch.errors import WeightsError
 
 Direction = Literal["photo2sketch", "sketch2photo"]
 DIRECTIONS: tuple[Direction, Direction] = ("photo2sketch", "sketch2photo")
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "line"
+"""Folder of the generators that come with the package."""
 
 METADATA_KEY = "facesketch"
 """Key in the ONNX file's metadata_props under which the JSON stands."""
@@ -26,10 +30,14 @@ class WeightsInfo(BaseModel):
     schema_version: Literal[1] = 1
     direction: Direction
     architecture: str = Field(description="Generator name, for instance compact or resnet9.")
-    image_size: int = Field(gt=0, description="Training resolution in px; strokes fit this size.")
+    image_size: int = Field(
+        gt=0, le=4096, description="Training resolution in px; strokes fit this size."
+    )
     input_channels: Literal[1, 3]
     output_channels: Literal[1, 3]
-    size_multiple: int = Field(gt=0, description="Height and width must be multiples of this.")
+    size_multiple: int = Field(
+        gt=0, le=256, description="Height and width must be multiples of this."
+    )
     normalisation: Literal["x / 127.5 - 1"] = "x / 127.5 - 1"
     training_data: str = Field(description="What it learned from.")
     step: int = Field(ge=0, description="Training steps.")

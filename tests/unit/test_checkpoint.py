@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def test_other_files_in_the_folder_are_left_alone(tmp_path: Path) -> None:
     assert checkpoint.load_latest(tmp_path).step == 15
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "flipped"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "garbage", "zeroed", "one bit"])
 def test_a_broken_newest_one_is_warned_of_and_the_one_before_taken(
     tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,9 +91,11 @@ def test_a_broken_newest_one_is_warned_of_and_the_one_before_taken(
     newest = save(tmp_path, 10)
     if damage == "truncated":
         truncate(newest)
-    elif damage == "flipped":
+    elif damage == "zeroed":
+        newest.write_bytes(newest.read_bytes()[:-200] + bytes(200))
+    elif damage == "one bit":
         content = bytearray(newest.read_bytes())
-        content[-200:] = bytes(200)
+        content[content.index(struct.pack("<f", 10.0))] ^= 1
         newest.write_bytes(content)
     else:
         newest.write_bytes(b"" if damage == "empty" else b"not a checkpoint" * 99)

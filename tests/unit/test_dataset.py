@@ -18,6 +18,7 @@ from facesketch.data.dataset import (  # noqa: E402
     UnpairedImages,
     centre_crop,
     find_domains,
+    load_image,
     make_loader,
 )
 from facesketch.data.sampler import Draw  # noqa: E402
@@ -294,3 +295,8 @@ def test_a_set_without_validation_pictures_is_fine_and_one_without_training_is_n
         find_domains(tiny_config(data=tmp_path))
     with pytest.raises(DataError, match="wants the data set's root"):
         find_domains(tiny_config(data=tmp_path / "nowhere"))
+
+
+def test_only_the_middle_of_an_endless_strip_is_read(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1000), "red").save(tmp_path / "strip.png")
+    assert load_image(tmp_path / "strip.png", 64, "RGB").size == (64, 256)

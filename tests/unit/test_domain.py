@@ -20,13 +20,17 @@ def classifier() -> DomainClassifier:
 
 def shaded_head(width: int = 256, height: int = 256) -> Image.Image:
     """A lit ball with hair, eyes and mouth before a soft background: all shading, no lines."""
+    if max(width, height) > 600:
+        scale = 600 / max(width, height)
+        small = shaded_head(max(1, round(width * scale)), max(1, round(height * scale)))
+        return small.resize((width, height), Image.Resampling.BICUBIC)
     side = min(width, height)
     y, x = np.mgrid[:height, :width].astype(np.float64)
     x, y = (x - width / 2) / side * 2, (y - height / 2) / side * 2
 
     def blob(cx: float, cy: float, rx: float, ry: float, soft: float) -> np.ndarray:
         distance = np.hypot((x - cx) / rx, (y - cy) / ry)
-        return 1 / (1 + np.exp((distance - 1) / soft))
+        return 1 / (1 + np.exp(np.clip((distance - 1) / soft, -50, 50)))
 
     def lay(canvas: np.ndarray, colour: tuple[float, float, float], alpha: np.ndarray, shade):
         return canvas * (1 - alpha[..., None]) + np.array(colour) * (alpha * shade)[..., None]

@@ -146,3 +146,9 @@ def test_what_a_worker_gets_does_not_grow_with_the_number_of_files(tmp_path: Pat
         return len(bytes(ForkingPickler.dumps(ImageFolder(root), pickle.HIGHEST_PROTOCOL)))
 
     assert abs(size(500) - size(5)) < 100
+
+
+def test_a_link_to_itself_is_no_folder(tmp_path: Path) -> None:
+    fill(tmp_path, "a.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    assert len(ImageFolder(tmp_path)) == 2

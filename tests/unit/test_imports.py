@@ -18,6 +18,7 @@ ORDER = [
     "console",
     "parallel",
     "weights_info",
+    "onnx_runtime",
     "images",
     "upscale",
     "domain",
@@ -41,7 +42,15 @@ ORDER = [
 ]
 """Modules and packages; each may import from those before it. A new one goes in here."""
 
-WITHOUT_TRAINING = {"translator", "convert", "upscale", "domain", "images", "weights_info"}
+WITHOUT_TRAINING = {
+    "translator",
+    "convert",
+    "upscale",
+    "domain",
+    "images",
+    "onnx_runtime",
+    "weights_info",
+}
 """What inference is made of; it may import nothing of training."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -23,7 +24,7 @@ SHIPPED = [
     "samples/drawing_1.png",
     "samples/photo_1.jpg",
     "weights/domain.onnx",
-    "weights/line/MODEL_CARD.md",
+    "weights/MODEL_CARD.md",
     "weights/line/photo2sketch.onnx",
     "weights/line/sketch2photo.onnx",
 ]
@@ -122,20 +123,6 @@ def test_a_command_whose_extra_is_missing_says_what_to_install(
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("statement", "unwanted"),
-    [
-        ("import facesketch.cli", {"numpy", "onnxruntime", "PIL", "pydantic", "rich", "torch"}),
-        ("import facesketch.config", {"onnxruntime", "torch"}),
-        ("import facesketch.convert, facesketch.translator", {"torch", "cv2", "onnx"}),
-    ],
-)
-def test_importing_brings_in_only_what_is_needed(statement: str, unwanted: set[str]) -> None:
-    result = python("-c", f"import sys; {statement}; print(*sys.modules)")
-    assert result.returncode == 0, result.stderr
-    assert unwanted.isdisjoint(result.stdout.split())
-
-
 @pytest.mark.parametrize("requirement", [*REQUIRED, *(r for e in EXTRAS.values() for r in e)])
 def test_the_tested_version_lies_within_the_bounds(requirement: str) -> None:
     package, lowest, upper = bounds(requirement)
@@ -152,3 +139,17 @@ def test_the_lowest_version_allowed_is_tested(requirement: str) -> None:
 
 def test_the_bare_package_needs_no_torch() -> None:
     assert "torch" not in {bounds(requirement)[0] for requirement in REQUIRED}
+
+
+def test_converting_reports_nothing_to_anybody(tmp_path: Path) -> None:
+    """ONNX Runtime keeps an identifier and a queue of events where its telemetry is on."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "PYTEST_CURRENT_TEST"}
+    }
+    code = "from facesketch.domain import DomainClassifier; DomainClassifier()"
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"HOME": str(tmp_path)}, check=True
+    )
+    assert list(tmp_path.rglob("*")) == []

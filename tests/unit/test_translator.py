@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from conftest import IMAGE_SIZE, write_generator
 from facesketch import Translator
 from facesketch.errors import ImageError, UsageError, WeightsError
 from facesketch.images import Uint8Array
+from weights_helpers import IMAGE_SIZE, write_generator
 
 RED_LUMA = round(0.299 * 255)
 
@@ -241,3 +242,11 @@ def test_inference_does_not_import_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == "False"
+
+
+def test_a_picture_that_breaks_while_decoding_is_named_so(translator: Translator) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 60).save(buffer, "PNG")
+    broken = Image.open(io.BytesIO(buffer.getvalue()[:2000]))
+    with pytest.raises(ImageError, match="cannot be read"):
+        translator.to_sketch(broken)

@@ -66,7 +66,13 @@ def export(run: Path, out: Path, data: Path | None) -> None:
     help="What the generator does.",
 )
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the ONNX file.")
-@click.option("--image-size", default=256, show_default=True, help="Size it was trained with (px).")
+@click.option(
+    "--image-size",
+    type=click.IntRange(32, 4096),
+    default=256,
+    show_default=True,
+    help="Size it was trained with (px).",
+)
 @click.option("--licence", default="not stated", help="Licence of the weights.")
 @click.option(
     "--check", "photos", type=PATH, multiple=True, help="Picture for the parity check, repeatable."

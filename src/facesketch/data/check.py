@@ -23,8 +23,6 @@ FOLDER_NAMES: dict[Domain, str] = {"photo": "photos", "sketch": "sketches"}
 SMALL_PX = 64
 """Images with a shorter side below this are counted as small."""
 
-"""Share of broken images in a domain above which training stops."""
-
 
 @dataclass(frozen=True)
 class Folder:

@@ -19,6 +19,9 @@ from facesketch.data.files import ImageFolder
 from facesketch.data.sampler import Domain, Draw, StepSampler, augmentation_rng, replacement
 from facesketch.errors import DataError, ImageError
 
+MAX_ASPECT = 4
+"""Longer side that is used of an image, in units of the shorter one."""
+
 MAX_ATTEMPTS = 20
 """Broken images met in a row for one sample before giving up."""
 
@@ -96,9 +99,25 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
 
 
 def load_image(path: Path, size: int, mode: images.Mode) -> Image.Image:
-    """Decode an image and resize it to a shorter side of `size` px."""
+    """Decode an image and resize it to a shorter side of `size` px.
+
+    Of an extremely long one only the middle is taken: a strip of 1 x 1,000 px would need 300 MB.
+    """
     image = images.open_image(path, mode, draft_size=size)
+    width, height = (min(side, MAX_ASPECT * min(image.size)) for side in image.size)
+    if (width, height) != image.size:
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
     return images.resize_cover(image, size)
+
+
+def can_be_read(path: Path) -> bool:
+    """Say whether an image decodes."""
+    try:
+        images.open_image(path)
+    except ImageError:
+        return False
+    return True
 
 
 class UnpairedImages(Dataset[Batch]):

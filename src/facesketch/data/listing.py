@@ -34,14 +34,24 @@ def walk(root: Path) -> Iterator[tuple[str, bool]]:
             if (status.st_dev, status.st_ino) in seen:  # a link that leads back up
                 continue
             seen.add((status.st_dev, status.st_ino))
+            subfolders = []
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
                     name = os.path.join(inside, entry.name)  # noqa: PTH118
-                    if entry.is_dir():
-                        pending.append(name)
+                    if _is_folder(entry):
+                        subfolders.append(name)
                     else:
                         yield name, is_image_name(entry.name)
+            # Sorted: of two links to one folder the same one counts on every disk.
+            pending += sorted(subfolders, reverse=True)
     except OSError as error:
         raise DataError(f"{root} cannot be listed ({error}); make it readable.") from error
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False

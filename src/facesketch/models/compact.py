@@ -1,4 +1,4 @@
-"""The light generator: a U-shaped, norm-free network, 3.3 GMACs and 1.5 M parameters at 256 px."""
+"""The light generator: a U-shaped, norm-free network, 3.2 GMACs and 1.5 M parameters at 256 px."""
 
 from __future__ import annotations
 

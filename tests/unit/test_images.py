@@ -1,0 +1,195 @@
+"""Every picture comes out upright, on white, in one mode, or is refused in a sentence."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from facesketch import images
+from facesketch.errors import ImageError, ImageTooLargeError
+
+ORANGE = (250, 120, 10)
+ORANGE_LUMA = 147
+
+
+def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def with_orientation(orientation: int) -> bytes:
+    """A 30 x 20 picture, red at the left, with an EXIF orientation."""
+    image = Image.new("RGB", (30, 20), "blue")
+    image.paste("red", (0, 0, 10, 20))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, "PNG", exif=exif)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_every_format_decodes(image_format: str) -> None:
+    data = encoded(Image.new("RGB", (9, 7), ORANGE), image_format)
+    image = images.open_image(data)
+    assert (image.mode, image.size) == ("RGB", (9, 7))
+    np.testing.assert_allclose(image.getpixel((4, 3)), ORANGE, atol=6)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        (Image.new("L", (8, 8), 90), (90, 90, 90)),
+        (Image.new("1", (8, 8), 1), (255, 255, 255)),
+        (Image.new("RGBA", (8, 8), (*ORANGE, 255)), ORANGE),
+        (Image.new("RGBA", (8, 8), (*ORANGE, 0)), (255, 255, 255)),
+        (Image.new("LA", (8, 8), (0, 0)), (255, 255, 255)),
+        (Image.new("RGB", (8, 8), ORANGE).quantize(4), ORANGE),
+        (Image.fromarray(np.full((8, 8), 0x8080, np.uint16)), (128, 128, 128)),
+        (Image.fromarray(np.full((8, 8), 0x0100, np.uint16)), (1, 1, 1)),
+    ],
+    ids=["gray", "bilevel", "opaque", "clear", "gray clear", "palette", "16 bit", "16 bit dark"],
+)
+def test_every_mode_becomes_rgb_on_white(stored: Image.Image, expected: tuple[int, ...]) -> None:
+    image = images.open_image(encoded(stored, "PNG"))
+    assert image.mode == "RGB"
+    np.testing.assert_allclose(image.getpixel((4, 4)), expected, atol=1)
+
+
+def test_cmyk_becomes_rgb() -> None:
+    data = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")
+    np.testing.assert_allclose(images.open_image(data).getpixel((4, 4)), (255, 0, 0), atol=4)
+
+
+def test_a_transparent_palette_colour_becomes_white() -> None:
+    image = Image.new("P", (8, 8), 0)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    data = encoded(image, "GIF", transparency=0)
+    assert images.open_image(data).getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_gray_on_request() -> None:
+    image = images.open_image(encoded(Image.new("RGB", (8, 8), ORANGE), "PNG"), "L")
+    assert image.mode == "L"
+    assert image.getpixel((0, 0)) == pytest.approx(ORANGE_LUMA, abs=1)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_come_out_upright(orientation: int) -> None:
+    data = with_orientation(orientation)
+    image = images.open_image(data)
+    assert image.size == ((30, 20) if orientation <= 4 else (20, 30))
+    assert image.size == images.upright_size(data)
+    x, y = {1: (0, 10), 2: (29, 10), 3: (29, 10), 4: (0, 10)}.get(
+        orientation, (10, 0) if orientation in (5, 6) else (10, 29)
+    )
+    assert image.getpixel((x, y)) == (255, 0, 0)
+    assert not image.info
+
+
+def test_damaged_exif_does_not_cost_the_picture() -> None:
+    data = encoded(Image.new("RGB", (8, 8), ORANGE), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05")
+    assert images.open_image(data).size == images.upright_size(data) == (8, 8)
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG that claims a size and holds no pixels."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(b"")), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
+
+
+PHOTO = encoded(Image.effect_noise((64, 64), 60).convert("RGB"), "JPEG")
+
+HOSTILE = {
+    "empty": b"",
+    "text": b"hello, this is no picture",
+    "truncated JPEG": PHOTO[: len(PHOTO) // 2],
+    "JPEG head alone": PHOTO[:30],
+    "PNG without pixels": png_of(10, 10),
+    "zero width": png_of(0, 10),
+    "PostScript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\nshowpage\n",
+    "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "zip": b"PK\x03\x04" + bytes(40),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_is_no_picture_is_refused(name: str) -> None:
+    with pytest.raises(ImageError, match=r"^The picture .*\.$"):
+        images.open_image(HOSTILE[name])
+
+
+def test_the_error_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"nowhere\.png does not exist"):
+        images.open_image(tmp_path / "nowhere.png")
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(ImageError, match=r"a\.png is not a picture"):
+        images.open_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("size", [(40_000, 40_000), (2**31 - 1, 2**31 - 1), (20_000, 6_001)])
+def test_too_many_pixels_are_refused_before_decoding(size: tuple[int, int]) -> None:
+    with pytest.raises(ImageTooLargeError, match="pixels"):
+        images.open_image(png_of(*size))
+
+
+def test_the_limit_can_be_lower() -> None:
+    data = encoded(Image.new("L", (11, 10)), "PNG")
+    with pytest.raises(ImageTooLargeError, match="11 x 10"):
+        images.open_image(data, max_pixels=100)
+
+
+def test_a_large_jpeg_is_decoded_small_on_request() -> None:
+    data = encoded(Image.new("RGB", (1600, 1200), ORANGE), "JPEG")
+    image = images.open_image(data, draft_size=256)
+    assert 256 <= min(image.size) < 600
+    assert images.upright_size(data) == (1600, 1200)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64))
+def test_resize_cover_keeps_shape_and_hits_the_size(width: int, height: int, size: int) -> None:
+    image = images.resize_cover(Image.new("L", (width, height)), size)
+    assert min(image.size) == size
+    assert image.width / image.height == pytest.approx(width / height, rel=0.6 / size + 1e-9)
+
+
+@given(
+    arrays.arrays(
+        np.uint8, st.one_of(st.just((5, 4)), st.just((5, 4, 3))), elements=st.integers(0, 255)
+    )
+)
+def test_network_values_return_to_the_same_pixels(pixels: np.ndarray) -> None:
+    planes = images.normalise(pixels)
+    assert planes.dtype == np.float32
+    assert planes.min() >= -1
+    assert planes.max() <= 1
+    np.testing.assert_array_equal(images.denormalise(planes), pixels)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "WEBP"])
+def test_generated_photos_say_so_and_say_nothing_else(image_format: str) -> None:
+    image = Image.new("RGB", (16, 16), ORANGE)
+    exif = Image.Exif()
+    exif[0x010E] = "secret"
+    image.info.update(exif=exif.tobytes(), comment=b"secret", dpi=(72, 72), icc_profile=b"secret")
+    marked = images.encode(image, image_format, generated_photo=True)
+    plain = images.encode(image, image_format)
+    assert b"trainedAlgorithmicMedia" in marked
+    assert b"trainedAlgorithmicMedia" not in plain
+    assert b"secret" not in marked + plain
+    with Image.open(io.BytesIO(marked)) as stored:
+        xmp = stored.info.get("xmp") or stored.info.get("XML:com.adobe.xmp")
+        assert xmp is not None
+    assert images.open_image(marked).size == (16, 16)
