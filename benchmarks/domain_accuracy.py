@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from facesketch.domain import SURE_PROBABILITY, Domain, DomainClassifier
-from facesketch.images import is_image_name, open_image
+from facesketch.domain import SURE_PROBABILITY, DomainClassifier
+from facesketch.images import Domain, is_image_name, open_image
 
 TARGET = 0.995
 Treatment = Callable[[Image.Image], Image.Image]

@@ -5,16 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from facesketch.errors import WeightsError
-from facesketch.images import Float32Array, to_mode
+from facesketch.images import Domain, Float32Array, to_mode
 from facesketch.onnx_runtime import ort
-
-Domain = Literal["photo", "sketch"]
 
 SURE_PROBABILITY = 0.9
 """From this probability on a guess counts as sure; chosen on validation pictures."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
@@ -23,6 +23,8 @@ from facesketch.errors import ImageError, ImageTooLargeError
 Uint8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
 Mode = Literal["RGB", "L"]
+Domain = Literal["photo", "sketch"]
+ImageFormat = Literal["PNG", "JPEG", "WEBP"]
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -32,8 +34,21 @@ IMAGE_SUFFIXES = frozenset(
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Decoders that may run; everything else Pillow knows (PostScript, PSD, ...) stays shut."""
 
+OUTPUT_FORMATS: dict[str, ImageFormat] = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+}
+"""File name endings that `encode` has a container for."""
+
+MAX_SIDES: dict[ImageFormat, int] = {"JPEG": 65_500, "WEBP": 16_383}
+"""Longest side in pixels that a container takes; PNG takes any."""
+
 MAX_PIXELS = 120_000_000
 """Default limit of width x height, checked before anything is decoded."""
+
+STRIP_ROWS = 256  # rows of a picture that are brought to another mode at a time
 
 # Pillow warns of damaged EXIF and of large pictures; the first does not matter, the second is
 # checked below with a limit of our own. Set once: changing filters for a while is not thread-safe.
@@ -160,24 +175,52 @@ def to_mode(image: Image.Image, mode: Mode) -> Image.Image:
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_8_bits(image)
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.new("RGBA", rgba.size, "white")
-        image.alpha_composite(rgba)
-    image = image.convert("RGB").convert(mode) if image.mode != mode else image.copy()
+        image = _by_strips(image, "RGB", _on_white)
+    if image.mode == mode:
+        image = image.copy()
+    else:
+        image = (image if image.mode == "RGB" else image.convert("RGB")).convert(mode)
     image.info = {}
     return image
 
 
+def _by_strips(
+    image: Image.Image, mode: Mode, change: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Change a picture a few rows at a time: whole copies in between would need gigabytes."""
+    result = Image.new(mode, image.size)
+    for top, strip in _strips(image):
+        result.paste(change(strip), (0, top))
+    return result
+
+
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    for top in range(0, image.height, STRIP_ROWS):
+        yield top, image.crop((0, top, image.width, min(top + STRIP_ROWS, image.height)))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, "white")
+    white.alpha_composite(rgba)
+    return white.convert("RGB")
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale a 16-bit, 32-bit or float picture to 8 bits by the range its type implies."""
-    values = np.asarray(image)
-    if image.mode == "F":
-        values = np.nan_to_num(values)
-        scale = 255.0 if values.max(initial=0.0) <= 1.0 else 1.0
-        return Image.fromarray(np.clip(values * np.float32(scale) + 0.5, 0, 255).astype(np.uint8))
-    if image.mode != "I" or values.max(initial=0) > 255:
-        values = values >> 8
-    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+    brightest = max(np.nan_to_num(np.asarray(strip)).max() for _, strip in _strips(image))
+    is_deep = image.mode != "I" or brightest > 255  # else 8 bits in a wide container
+
+    def change(strip: Image.Image) -> Image.Image:
+        values = np.asarray(strip)
+        if image.mode == "F":
+            scale = np.float32(255 if brightest <= 1 else 1)
+            values = np.nan_to_num(values) * scale + np.float32(0.5)
+        elif is_deep:
+            values = values >> 8
+        return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
+
+    return _by_strips(image, "L", change)
 
 
 def resize_cover(image: Image.Image, size: int) -> Image.Image:
@@ -215,7 +258,7 @@ def denormalise(planes: Float32Array) -> Uint8Array:
 
 def encode(
     image: Image.Image,
-    image_format: Literal["PNG", "JPEG", "WEBP"],
+    image_format: ImageFormat,
     *,
     generated_photo: bool = False,
     quality: int = 95,
@@ -230,7 +273,16 @@ def encode(
 
     Returns:
         The encoded file.
+
+    Raises:
+        ImageTooLargeError: If a side is longer than the container takes.
     """
+    longest = MAX_SIDES.get(image_format)
+    if longest is not None and max(image.size) > longest:
+        raise ImageTooLargeError(
+            f"a {image_format} file has at most {longest:,} pixels a side, not "
+            f"{image.width:,} x {image.height:,}; write .png, or choose a smaller size."
+        )
     clean = image.copy()
     clean.info = {}
     xmp = {"xmp": _AI_XMP} if generated_photo else {}

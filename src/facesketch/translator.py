@@ -39,6 +39,9 @@ PROVIDERS = {
 }
 """Device names and the ONNX Runtime execution providers they stand for."""
 
+NO_DEVICES = frozenset({"AzureExecutionProvider"})
+"""Providers that run a model elsewhere, not on a device here."""
+
 WORKING_SCALE = 1.0  # shorter side in the network, in units of the size it was trained at
 MAX_ASPECT = 4  # longer side in the network, in units of that shorter side
 MIN_MULTIPLES = 4  # a thinner picture would leave the deepest layers nothing to pad from
@@ -246,14 +249,19 @@ class Translator:
 
 def _provider(device: str) -> str:
     """Name the ONNX Runtime provider of a device, if it is there: no silent fallback."""
-    provider = PROVIDERS.get(device, device)
-    available = ort.get_available_providers()
-    if provider not in available:
-        raise UsageError(
-            f"device {device!r} is not there: this ONNX Runtime has {', '.join(available)}; choose "
-            "one of these or install the onnxruntime build for the device."
-        )
-    return provider
+    available: list[str] = [
+        name for name in ort.get_available_providers() if name not in NO_DEVICES
+    ]
+    wanted = PROVIDERS.get(device.lower(), device).lower()
+    for provider in available:
+        if provider.lower() == wanted:
+            return provider
+    short = {provider: name for name, provider in PROVIDERS.items()}
+    raise UsageError(
+        f"device {device!r} is not there: this ONNX Runtime has "
+        f"{', '.join(short.get(name, name) for name in available)}; choose one of these or install "
+        "the onnxruntime build for the device."
+    )
 
 
 def _open_session(path: Path, provider: str, num_threads: int | None) -> ort.InferenceSession:

@@ -14,12 +14,14 @@ SOURCE = Path(facesketch.__file__).parent
 
 ORDER = [
     "errors",
+    "writing",
     "config",
     "console",
     "parallel",
     "weights_info",
     "onnx_runtime",
     "images",
+    "listing",
     "upscale",
     "domain",
     "data",
@@ -48,8 +50,10 @@ WITHOUT_TRAINING = {
     "upscale",
     "domain",
     "images",
+    "listing",
     "onnx_runtime",
     "weights_info",
+    "writing",
 }
 """What inference is made of; it may import nothing of training."""
 
@@ -113,7 +117,7 @@ def loaded_after(code: str, names: list[str]) -> set[str]:
         "import facesketch; facesketch.Translator\n"
         "import facesketch.convert, facesketch.domain, facesketch.images, facesketch.upscale\n"
         "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights",
-        "import facesketch.data.check, facesketch.data.listing\n"
+        "import facesketch.data.check, facesketch.listing\n"
         "import facesketch.cli.data, facesketch.cli.data_check",
     ],
     ids=["inference", "data"],

@@ -205,8 +205,13 @@ def test_a_generator_that_changes_the_size_is_refused(tmp_path: Path) -> None:
         Translator(tmp_path).to_sketch(photo(65, 64))
 
 
+@pytest.mark.parametrize("device", ["CPU", "cpuexecutionprovider"])
+def test_a_device_may_be_written_in_any_case(weights_dir: Path, device: str) -> None:
+    assert Translator(weights_dir, device=device).provider == "CPUExecutionProvider"
+
+
 def test_a_device_that_is_not_there_is_refused(weights_dir: Path) -> None:
-    with pytest.raises(UsageError, match=r"'coffee' is not there: .*CPUExecution"):
+    with pytest.raises(UsageError, match=r"'coffee' is not there: this ONNX Runtime has cpu[;,]"):
         Translator(weights_dir, device="coffee")
 
 

@@ -115,6 +115,8 @@ def _report(plan: Plan, tasks: list[Task]) -> Iterator[str]:
                 yield _line(task)
     if plan.left_out:
         yield f"{len(plan.left_out):,} more left out: they are results of an earlier run"
+    if len(plan.left_out) <= MAX_LINES:
+        yield from (f"  {path}" for path in plan.left_out)
 
 
 def _line(task: Task) -> str:

@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from facesketch.config import MAX_BROKEN_SHARE
 from facesketch.data.inspection import Finding, Listing, inspect_all, list_files
-
-Domain = Literal["photo", "sketch"]
+from facesketch.images import Domain
 
 SPLITS = ("train", "val", "test")
 FOLDER_NAMES: dict[Domain, str] = {"photo": "photos", "sketch": "sketches"}

@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset
 from facesketch import images
 from facesketch.config import TrainConfig
 from facesketch.data.files import ImageFolder
-from facesketch.data.sampler import Domain, Draw, StepSampler, augmentation_rng, replacement
+from facesketch.data.sampler import Draw, StepSampler, augmentation_rng, replacement
 from facesketch.errors import DataError, ImageError
+from facesketch.images import Domain
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""

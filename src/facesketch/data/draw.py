@@ -7,23 +7,17 @@ import io
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image
 
 from facesketch.console import progress_bar
-from facesketch.data.listing import walk
 from facesketch.errors import DataError, ImageError, MissingExtraError, UsageError
-from facesketch.images import encode, open_image
+from facesketch.images import OUTPUT_FORMATS, encode, open_image
+from facesketch.listing import walk
 from facesketch.parallel import map_processes
+from facesketch.writing import remove_leftovers, write_whole
 
-FORMATS: dict[str, Literal["JPEG", "PNG", "WEBP"]] = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-}
 JPEG_QUALITY = 95
 
 
@@ -72,6 +66,8 @@ def draw_folder(photos: Path, out: Path, *, num_workers: int | None = None) -> D
     if not names:
         raise DataError(f"{photos} holds no pictures; give a folder with photos in it.")
     todo = [name for name in names if not _is_done(out / name)]
+    for folder in {(out / name).parent for name in todo}:
+        remove_leftovers(folder)
     failed: list[tuple[str, str]] = []
     job = partial(_draw_one, photos=photos, out=out)
     with progress_bar() as bar:
@@ -98,27 +94,22 @@ def draw_file(photo: Path, sketch: Path) -> None:
 
     image = open_image(photo, "RGB")
     encoded = _encode(Image.fromarray(draw_lines(np.asarray(image))), sketch)
-    partial_file = sketch.with_name(f".{sketch.name}.part")
     try:
-        sketch.parent.mkdir(parents=True, exist_ok=True)
-        partial_file.write_bytes(encoded)
-        partial_file.replace(sketch)
+        with write_whole(sketch) as partial_file:
+            partial_file.write_bytes(encoded)
     except OSError as error:
         raise DataError(
             f"{sketch} cannot be written ({error.strerror}); make room or give another OUT, "
             "then run the same command again."
         ) from error
-    finally:
-        if partial_file.exists():
-            partial_file.unlink()
 
 
 def _encode(drawing: Image.Image, sketch: Path) -> bytes:
     """Encode in the format that the file's ending asks for."""
     suffix = sketch.suffix.lower()
     try:
-        if suffix in FORMATS:
-            return encode(drawing, FORMATS[suffix], quality=JPEG_QUALITY)
+        if suffix in OUTPUT_FORMATS:
+            return encode(drawing, OUTPUT_FORMATS[suffix], quality=JPEG_QUALITY)
         buffer = io.BytesIO()  # formats that only photo folders bring: BMP, GIF, TIFF, PPM
         drawing.save(buffer, Image.registered_extensions()[suffix])
         return buffer.getvalue()

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from facesketch.data.listing import walk
 from facesketch.errors import DataError
+from facesketch.listing import walk
 
 
 class ImageFolder:

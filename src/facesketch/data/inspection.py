@@ -13,8 +13,8 @@ from PIL import Image
 
 from facesketch import images
 from facesketch.console import progress_bar
-from facesketch.data.listing import walk
 from facesketch.errors import ImageError
+from facesketch.listing import walk
 from facesketch.parallel import map_processes
 
 MIN_IMAGES = 64

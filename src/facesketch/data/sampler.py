@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from torch.utils.data import Sampler
 
-Domain = Literal["photo", "sketch"]
+from facesketch.images import Domain
+
 _STREAM = {"photo": 1, "sketch": 2, "replacement": 3, "augmentation": 4}
 
 

@@ -1,4 +1,4 @@
-"""Which files below a folder are images: one rule for training, checking and drawing."""
+"""Which files below a folder are images: one rule for all commands."""
 
 from __future__ import annotations
 
