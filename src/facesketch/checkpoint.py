@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import zipfile
 from dataclasses import dataclass
@@ -15,8 +14,10 @@ from torch import Tensor
 
 from facesketch.config import TrainConfig, build_config, field_extra
 from facesketch.errors import CheckpointError
+from facesketch.writing import remove_leftovers, write_whole
 
 SCHEMA_VERSION = 1
+BROKEN_SUFFIX = ".broken"
 _NAME = re.compile(r"step-(\d{8})\.pt")
 _log = logging.getLogger(__name__)
 
@@ -74,7 +75,6 @@ def save(
     The file appears under its name only when every byte is on disk.
     """
     folder = checkpoint_folder(run)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.pt"
     content = {
         "schema_version": SCHEMA_VERSION,
@@ -84,28 +84,17 @@ def save(
         "data_fingerprint": data_fingerprint,
         "state": state,
     }
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    with write_whole(path, durable=True) as partial, partial.open("wb") as file:
         torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    _sync_folder(folder)
     for old in list_checkpoints(run)[: -settings.keep_checkpoints]:
         old.unlink()
-    for stale in folder.glob("*.partial"):
-        stale.unlink()
+    remove_leftovers(folder)
     return path
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable; Windows has no such call and needs none."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def step_of(path: Path) -> int:
+    """Return the step in a checkpoint's name."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -134,6 +123,14 @@ def load_latest(run: Path, *, warn: bool = True) -> Checkpoint:
             if warn:
                 _log.warning("%s Trying the one before it.", error)
     raise CheckpointError(f"none of the {len(paths)} checkpoints in {run} can be read.")
+
+
+def set_aside_newer(run: Path, step: int) -> None:
+    """Rename the checkpoints after a step, which are broken: nobody shall try or count them."""
+    for path in list_checkpoints(run):
+        if step_of(path) > step:
+            aside = path.replace(path.with_suffix(BROKEN_SUFFIX))
+            _log.info("The broken checkpoint is now called %s.", aside)
 
 
 def load(path: Path) -> Checkpoint:
@@ -175,7 +172,7 @@ def _check_sums(path: Path) -> None:
 
 
 def merge_settings(stored: TrainConfig, given: dict[str, Any]) -> TrainConfig:
-    """Continue with the stored settings, changed where that is safe.
+    """Continue with the stored settings, changed where that is safe; max_minutes is forgotten.
 
     Args:
         stored: Settings in the checkpoint.
@@ -185,7 +182,8 @@ def merge_settings(stored: TrainConfig, given: dict[str, Any]) -> TrainConfig:
         ConfigError: If a value is not valid.
         CheckpointError: If a setting that must not change differs; lists all of them.
     """
-    merged = build_config("compact", stored.model_dump(), given)
+    base = stored.model_copy(update={"max_minutes": None})  # a limit of that call alone
+    merged = build_config("compact", base.model_dump(), given)
     unsafe = [
         f"{name} is {getattr(stored, name)}, not {getattr(merged, name)}"
         for name in given

@@ -6,7 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from facesketch.errors import ConfigError
@@ -141,9 +149,11 @@ class TrainConfig(BaseModel):
     seed: int = setting(0, "Optimisation", "", "Start of every random choice.", ge=0, le=2**32 - 1)
 
     # Hardware
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = setting(
-        "auto", "Hardware", "", "auto, cpu, cuda, cuda:N or mps.", resume=True
-    )
+    device: Annotated[
+        str,
+        BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
+        Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$"),
+    ] = setting("auto", "Hardware", "", "auto, cpu, cuda, cuda:N or mps.", resume=True)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
         "Hardware",
@@ -151,7 +161,12 @@ class TrainConfig(BaseModel):
         "Arithmetic of the networks; auto takes bfloat16 where the hardware has it.",
     )
     compile: bool = setting(
-        False, "Hardware", "", "Compile the networks with torch.compile.", resume=True
+        False,
+        "Hardware",
+        "",
+        "Compile the networks with torch.compile, for GPUs: minutes at the start, and on a CPU "
+        "steps were slower.",
+        resume=True,
     )
 
     # Run
@@ -165,7 +180,8 @@ class TrainConfig(BaseModel):
         "Start from an export, from another run, or from shipped, the generators that come along.",
     )
     max_minutes: float | None = setting(
-        None, "Run", "minutes", "Stop cleanly, with a checkpoint, after this time.",
+        None, "Run", "minutes",
+        "Stop cleanly, with a checkpoint, after this time; --resume does not inherit it.",
         gt=0, resume=True,
     )  # fmt: skip
     checkpoint_every: int = setting(
@@ -180,6 +196,17 @@ class TrainConfig(BaseModel):
     log_every: int = setting(
         10, "Run", "steps", "How often losses are written to the logs.", ge=1, resume=True
     )
+
+    @field_validator("data", "photos", "sketches", "out", "init_from")
+    @classmethod
+    def _check_name(cls, path: Path | None) -> Path | None:
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                "is not valid UTF-8, so it cannot be stored; rename the folder"
+            ) from None
+        return path
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
@@ -198,6 +225,12 @@ class TrainConfig(BaseModel):
                 f"for the generator {self.generator}"
             )
         return self
+
+    def from_anywhere(self) -> Self:
+        """Return the same settings with absolute folders of images, for any working folder."""
+        folders = {name: getattr(self, name) for name in ("data", "photos", "sketches")}
+        known = {name: path.absolute() for name, path in folders.items() if path is not None}
+        return self.model_copy(update=known)
 
     def has_data(self) -> bool:
         """Say whether it is known where the images are."""
@@ -221,6 +254,9 @@ PRESETS: dict[str, dict[str, object]] = {
 }
 """Named starting points; `compact` is the default."""
 
+
+ONE_CALL = frozenset({"out", "init_from", "max_minutes"})
+"""Settings that belong to one call, not to what comes after it."""
 
 _REPLACES = {
     "epochs": ("steps",),
@@ -299,6 +335,8 @@ def _explain(error: ValidationError) -> str:
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             text = "is not a setting; see `facesketch train --help`"
+        if problem["type"] == "string_pattern_mismatch":
+            text = f"must be {TrainConfig.model_fields[name].description}".rstrip(".")
         got = (
             f" (got {problem['input']!r})" if name and problem["type"] != "extra_forbidden" else ""
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,6 +30,7 @@ from facesketch.weights_info import (
     Direction,
     WeightsInfo,
 )
+from facesketch.writing import write_whole
 
 Channels = Literal[1, 3]
 
@@ -47,25 +50,24 @@ class Exported:
     num_images: int
 
 
-def export_run(run: Path, out: Path, *, images: Path | None = None) -> list[Exported]:
+def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None) -> list[Exported]:
     """Export the averaged generators of a run's newest checkpoint.
 
     Args:
         run: Folder of a training run.
         out: Folder for photo2sketch.onnx and sketch2photo.onnx.
-        images: Data set root with {train,val}/{photos,sketches} for the parity check; default the
+        images: Settings `data`, or `photos` and `sketches`, for the parity check; default the
             data that the run was trained on.
 
     Raises:
+        ConfigError: If one of the two folders of images is missing.
         CheckpointError: If the run has no usable checkpoint.
         DataError: If there are no images to check with.
         ExportError: If ONNX Runtime and PyTorch differ; no file is left then.
     """
     saved = checkpoint.load_latest(run)
     config = saved.settings
-    if images is not None:
-        config = config.model_copy(update={"data": images, "photos": None, "sketches": None})
-    batches = parity_batches(config)
+    batches = parity_batches(checkpoint.merge_settings(config, dict(images or {})))
     exported = []
     for direction in DIRECTIONS:
         network = build_generator(config, direction)
@@ -116,7 +118,8 @@ def parity_batches(config: TrainConfig) -> dict[Direction, Float32Array]:
         domains = find_domains(config, "val") or find_domains(config)
     except DataError as error:
         raise DataError(
-            f"{error} The parity check needs real images; name a data set with --data."
+            f"{error} The parity check needs real images; name some with --data, or --photos "
+            "and --sketches."
         ) from error
     assert domains is not None  # noqa: S101  # only the val split may be missing
     mode = "L" if config.sketch_channels == 1 else "RGB"
@@ -148,22 +151,28 @@ def export_generator(
     Raises:
         ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`.
     """
-    out.mkdir(parents=True, exist_ok=True)
     path = out / f"{info.direction}.onnx"
-    partial = path.with_suffix(".partial")
     folded = fold(network).eval()
-    _write_onnx(folded, info, partial)
-    try:
+    with _explain_disk(path), write_whole(path) as partial:
+        _write_onnx(folded, info, partial)
         difference = max(parity(network, partial, images) for images in _parity_shapes(batch, info))
         if not difference <= MAX_DIFFERENCE:
             raise ExportError(
                 f"{path.name} differs from PyTorch by {difference:.2g} (allowed {MAX_DIFFERENCE}); "
                 "nothing was written."
             )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return Exported(path, difference, len(batch))
+
+
+@contextmanager
+def _explain_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be written ({error.strerror or error}); make room there, or give "
+            "another folder with -o."
+        ) from error
 
 
 def _parity_shapes(batch: Float32Array, info: WeightsInfo) -> list[Float32Array]:
@@ -175,7 +184,9 @@ def _parity_shapes(batch: Float32Array, info: WeightsInfo) -> list[Float32Array]
 
 def parity(network: nn.Module, path: Path, batch: Float32Array) -> float:
     """Return the largest absolute difference between PyTorch and ONNX Runtime, range [-1, 1]."""
-    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (actual,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(batch)})
     with torch.inference_mode():
         expected = network.eval()(torch.from_numpy(np.ascontiguousarray(batch))).numpy()

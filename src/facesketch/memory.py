@@ -13,7 +13,9 @@ from facesketch.cyclegan import CycleGAN
 from facesketch.train_state import pick_device, pick_precision
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
-_PROBE_SIZE = 64
+_PROBES = (64, 128)  # px
+_TRANSIENT = 1.25  # gradients of activations and workspace, in units of what is kept (measured)
+_LIBRARY_BYTES = 100_000_000  # what libraries take when a first step is done (measured)
 
 
 def keep_freed_memory() -> None:
@@ -35,16 +37,29 @@ def keep_freed_memory() -> None:
 def estimate_step_bytes(config: TrainConfig) -> int:
     """Estimate the memory of one training step, in bytes.
 
-    Weights, gradients, Adam's moments and the running averages are counted; activations kept for
-    the backward pass are measured on one small image and scaled by pixels and batch.
+    Weights, gradients, Adam's moments, running averages and pools are counted. Tensors kept for
+    the backward pass are measured on images of two small sizes: some grow with the pixels, some,
+    such as standardised weights, do not. On the CPU the estimate came within 10% of the growth of
+    the process (both presets, 128 and 256 px, batches of 1 and 4, both precisions).
     """
     with torch.device("cpu"):
         model = CycleGAN(config)
     weights = sum(p.numel() for p in model.parameters())
     generators = sum(p.numel() for g in model.generators().values() for p in g.parameters())
-    pool = 2 * config.pool_size * 3 * config.image_size**2
-    state = 4 * (4 * weights + generators + pool)
+    pools = config.pool_size * (3 + config.sketch_channels) * config.image_size**2
+    state = 4 * (4 * weights + generators + pools)
 
+    precision = pick_precision(config.precision, pick_device(config.device))
+    small, large = (_kept_bytes(model, config.sketch_channels, side, precision) for side in _PROBES)
+    per_pixel = (large - small) / (_PROBES[1] ** 2 - _PROBES[0] ** 2)
+    fixed = small - per_pixel * _PROBES[0] ** 2
+    pixels = config.batch_size // config.accumulate * config.image_size**2
+    return round(_LIBRARY_BYTES + state + fixed + _TRANSIENT * per_pixel * pixels)
+
+
+def _kept_bytes(model: CycleGAN, sketch_channels: int, side: int, precision: torch.dtype) -> int:
+    """Measure what one image of each domain leaves for the backward pass of the generators."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     kept: dict[int, int] = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -52,15 +67,13 @@ def estimate_step_bytes(config: TrainConfig) -> int:
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    photo = torch.zeros(1, 3, _PROBE_SIZE, _PROBE_SIZE)
-    sketch = torch.zeros(1, config.sketch_channels, _PROBE_SIZE, _PROBE_SIZE)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+    photo, sketch = torch.zeros(1, 3, side, side), torch.zeros(1, sketch_channels, side, side)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16),
+    ):
         translated = model(photo, sketch)
         losses = model.generator_losses(photo, sketch, translated)
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    activations = sum(size for key, size in kept.items() if key not in parameters)
-    del losses
-    half = pick_precision(config.precision, pick_device(config.device)) == torch.bfloat16
-    images = config.batch_size // config.accumulate
-    scale = images * (config.image_size / _PROBE_SIZE) ** 2 * (0.5 if half else 1.0)
-    return round(state + activations * scale)
+    size = sum(size for key, size in kept.items() if key not in parameters)
+    del losses  # until here it holds what was kept, so that no address is used twice
+    return size

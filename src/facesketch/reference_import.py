@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -139,7 +140,9 @@ def _load_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"{path} does not exist.")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of a bare pickle that it then refuses
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch.load answers foreign and hostile files with many kinds of exception.
         raise WeightsError(

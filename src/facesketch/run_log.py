@@ -18,6 +18,8 @@ from torch import Tensor
 from facesketch import images
 from facesketch.console import progress_bar
 from facesketch.errors import MissingExtraError
+from facesketch.run_folder import LOGS_NAME
+from facesketch.writing import write_whole
 
 STATUS_SECONDS = 30.0
 """How often a line is logged where there is no terminal for a progress bar."""
@@ -36,13 +38,12 @@ class RunLog:
             from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415
         except ImportError as error:
             raise MissingExtraError("facesketch train", "train") from error
-        folder = run / "logs"
+        folder = run / LOGS_NAME
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "losses.jsonl"
         kept = _lines_up_to(path, first_step) if first_step else []
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(path)
+        with write_whole(path) as partial:
+            partial.write_text("".join(kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
         purge = first_step + 1 if first_step else None
         self._writer = SummaryWriter(str(folder), purge_step=purge)

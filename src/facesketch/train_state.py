@@ -101,13 +101,16 @@ class TrainState:
         }
         if config.compile:
             for net in (*generators, *discriminators):
-                net.compile()
+                net.compile(dynamic=False)  # two or three batch sizes, each for all steps
 
     def _adam(self, params: list[Tensor]) -> torch.optim.Adam:
         c = self.config
-        betas = (c.beta1, c.beta2)
-        fused = self.device.type in ("cpu", "cuda")
-        return torch.optim.Adam(params, c.learning_rate, betas, fused=fused)
+        return torch.optim.Adam(params, c.learning_rate, (c.beta1, c.beta2), fused=self._is_fused)
+
+    @property
+    def _is_fused(self) -> bool:
+        """Whether Adam runs as one kernel, which not every device has."""
+        return self.device.type in ("cpu", "cuda")
 
     @property
     def learning_rate(self) -> float:
@@ -209,7 +212,10 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            saved = state["optimizers"][name]
+            # The device that wrote it may have fused, and this one not; step counts move with it.
+            groups = [group | {"fused": self._is_fused} for group in saved["param_groups"]]
+            optimizer.load_state_dict(saved | {"param_groups": groups})
         for name, pool in self.pools.items():
             pool.load_state_dict(state["pools"][name], self.device)
         torch.set_rng_state(state["torch_rng"])

@@ -9,14 +9,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from facesketch import checkpoint, images
+from facesketch import checkpoint, images, run_folder
 from facesketch.config import MAX_BROKEN_SHARE, TrainConfig
 from facesketch.data.dataset import (
     Batch,
@@ -33,14 +32,18 @@ from facesketch.errors import (
     DataError,
     ImageError,
     NonFiniteLossError,
-    OutOfMemoryError,
 )
+from facesketch.failures import explain_failures
+from facesketch.images import Domain
 from facesketch.init_weights import load_networks
 from facesketch.run_log import RunLog, StepProgress, sample_grid
 from facesketch.train_state import TrainState, learning_rate_factor, pick_device
+from facesketch.writing import write_whole
 
 NUM_SAMPLES = 4
 """Rows of the picture grid."""
+
+Reason = Literal["finished", "time is up", "interrupted"]
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class Outcome:
     run: Path
     step: int
     num_steps: int
-    reason: Literal["finished", "time is up", "interrupted"]
+    reason: Reason
     broken: list[Broken] = field(default_factory=list)
 
 
@@ -72,61 +75,60 @@ def count_steps(config: TrainConfig, domains: Domains) -> int:
     return config.epochs * per_epoch
 
 
-def default_run_folder() -> Path:
-    """Name a new run by date and time."""
-    return Path("runs") / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+def check_images(saved: checkpoint.Checkpoint, domains: Domains) -> None:
+    """Refuse to continue a run with other images than it began with.
+
+    Raises:
+        CheckpointError: If names or number differ.
+    """
+    if saved.data_fingerprint != domains.fingerprint:
+        raise CheckpointError(
+            "the images are not those that the run began with (names or number differ); "
+            "restore them, or start a new run with --init-from."
+        )
 
 
-def train(config: TrainConfig, *, resume: Path | None = None) -> Outcome:
+def train(
+    config: TrainConfig, *, resume: Path | None = None, domains: Domains | None = None
+) -> Outcome:
     """Train until the planned steps are done, time is up or a signal asks to stop.
 
     Args:
         config: Settings; for a resumed run the stored ones, changed where that is safe
             (`checkpoint.merge_settings`).
         resume: Folder of the run to continue; None starts a new one.
+        domains: The images that the settings name, where they have been listed already.
 
     Raises:
         DataError: If images are missing, or more than 1% of a domain cannot be read.
-        CheckpointError: If the run to resume has no usable checkpoint, or other images.
+        CheckpointError: If the run to resume has no usable checkpoint, or other images; if a new
+            one would begin in the folder of another.
         NonFiniteLossError: After writing the last good state.
         OutOfMemoryError: If the device has too little memory.
+        TrainingError: If another process trains in that folder, the disk is full, or a process
+            that reads images was killed.
     """
     started = time.monotonic()
-    domains = find_domains(config)
+    config = config.from_anywhere()
+    domains = domains or find_domains(config)
     assert domains is not None  # noqa: S101  # only the val split may be missing
-    run = resume or config.out or default_run_folder()
-    if resume is None and checkpoint.list_checkpoints(run):
-        raise CheckpointError(f"{run} already holds a run; continue it with --resume {run}.")
-    with _explain_out_of_memory(pick_device(config.device)):
+    run = resume or config.out or run_folder.default_run_folder()
+    if resume is None:
+        run_folder.refuse_a_run(run)
+    elif not checkpoint.list_checkpoints(run):
+        checkpoint.load_latest(run)  # says so, and leaves no lock in a folder that is no run
+    with explain_failures(run, pick_device(config.device)):
         state = TrainState(config, count_steps(config, domains))
-        loop = _Loop(config, run, state, domains, started)
-        if resume is not None:
-            loop.restore(checkpoint.load_latest(run))
-        elif config.init_from is not None:
+        if resume is None and config.init_from is not None:
             load_networks(state.model, config, config.init_from)
             state.restart_averages()
-        return loop.run_all()
-
-
-@contextmanager
-def _explain_out_of_memory(device: torch.device) -> Iterator[None]:
-    """Turn each way in which torch runs out of memory into one sentence."""
-    try:
-        yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; CPU and MPS have no own kind
-        texts = (
-            "out of memory",
-            "not enough memory",
-            "can't allocate memory",
-            "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
-            "unable to find an engine",  # cuDNN, when no algorithm fits
-        )
-        if not any(text in str(error) for text in texts):
-            raise
-        raise OutOfMemoryError(
-            f"the {device.type} ran out of memory; lower --batch-size or --image-size, raise "
-            "--accumulate, or choose --generator compact."
-        ) from error
+        with run_folder.claimed(run):
+            loop = _Loop(config, run, state, domains, started)
+            if resume is None:
+                run_folder.start_over(run)
+            else:
+                loop.restore(checkpoint.load_latest(run))
+            return loop.run_all()
 
 
 class _Loop:
@@ -153,11 +155,8 @@ class _Loop:
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Continue from a checkpoint, and say what differs from the machine that wrote it."""
-        if saved.data_fingerprint != self.domains.fingerprint:
-            raise CheckpointError(
-                "the images are not those that the run began with (names or number differ); "
-                "restore them, or start a new run with --init-from."
-            )
+        check_images(saved, self.domains)
+        checkpoint.set_aside_newer(self.run, saved.step)
         for name, value in self.environment.items():
             stored = saved.environment.get(name)
             if stored != value:
@@ -181,14 +180,17 @@ class _Loop:
 
     def _explain_schedule(self, former: int) -> None:
         state, config = self.state, self.config
+        before = config.learning_rate * learning_rate_factor(state.step, former, config.decay_start)
+        now = state.learning_rate
+        falls = max(state.step, round(config.decay_start * state.num_steps))
         _log.info(
-            "The run now has %d steps, not %d. Learning rates up to step %d stay as they were; "
-            "from here it is %.3g, falls from step %d on and reaches 0 at step %d.",
+            "The run now has %d steps, not %d. Up to step %d learning rates stay as they were; "
+            "there it %s, falls from step %d on and reaches 0 at step %d.",
             state.num_steps,
             former,
             state.step,
-            state.learning_rate,
-            max(state.step, round(config.decay_start * state.num_steps)),
+            f"is still {now:.3g}" if now == before else f"goes from {before:.3g} to {now:.3g}",
+            falls,
             state.num_steps,
         )
 
@@ -200,8 +202,7 @@ class _Loop:
                 self.state.num_steps,
             )
             return self._outcome("finished")
-        self.run.mkdir(parents=True, exist_ok=True)
-        save_settings(self.run, self.config)
+        run_folder.save_settings(self.run, self.config)
         samples = self._fixed_samples()
         loader = make_loader(
             self.domains,
@@ -264,7 +265,8 @@ class _Loop:
             if len(names) > MAX_BROKEN_SHARE * len(folder):
                 raise DataError(
                     f"{len(names)} of {len(folder)} images in {folder.root} are broken, more than "
-                    f"1% (for instance {names[0]}); find them with `facesketch data check`."
+                    f"1% (for instance {names[0]}); `facesketch data check` finds them. Replace "
+                    "them under the same names; without them only a new run can begin."
                 )
         if batch.error is not None:
             raise DataError(batch.error)
@@ -281,14 +283,12 @@ class _Loop:
         return torch.stack(photos[:num_rows]), torch.stack(sketches[:num_rows])
 
     def _save_samples(self, photo: Tensor, sketch: Tensor) -> None:
-        folder = self.run / "samples"
-        folder.mkdir(exist_ok=True)
         state = self.state
         generators = dict(state.ema.items())
         with state.autocast():
             grid = sample_grid(generators, state.to_device(photo), state.to_device(sketch))
-        path = folder / f"step-{state.step:08d}.png"
-        path.write_bytes(images.encode(grid, "PNG", generated_photo=True))
+        with write_whole(self.run / "samples" / f"step-{state.step:08d}.png") as partial:
+            partial.write_bytes(images.encode(grid, "PNG", generated_photo=True))
 
     def _save(self) -> Path:
         state = self.state.state_dict()
@@ -302,7 +302,7 @@ class _Loop:
             state=state,
         )
 
-    def _stop_reason(self) -> Literal["finished", "time is up", "interrupted"] | None:
+    def _stop_reason(self) -> Reason | None:
         if self.state.step >= self.state.num_steps:
             return "finished"
         if self.stop_signal:
@@ -334,14 +334,12 @@ class _Loop:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def _outcome(self, reason: Literal["finished", "time is up", "interrupted"]) -> Outcome:
+    def _outcome(self, reason: Reason) -> Outcome:
         broken = list(self.broken.values())
         return Outcome(self.run, self.state.step, self.state.num_steps, reason, broken)
 
 
-def _read_samples(
-    domains: Domains, domain: Literal["photo", "sketch"], size: int, mode: Literal["RGB", "L"]
-) -> list[Tensor]:
+def _read_samples(domains: Domains, domain: Domain, size: int, mode: images.Mode) -> list[Tensor]:
     """Read up to NUM_SAMPLES whole images, spread over the folder."""
     folder = domains.folder(domain)
     wanted = min(NUM_SAMPLES, len(folder))
@@ -356,18 +354,6 @@ def _read_samples(
     if not result:
         raise DataError(f"no image in {folder.root} can be read; run `facesketch data check`.")
     return result
-
-
-def save_settings(run: Path, config: TrainConfig) -> None:
-    """Write RUN/settings.toml, which `--config` takes."""
-    import tomli_w  # noqa: PLC0415
-
-    once = {"out", "init_from", "max_minutes"}  # belong to this run, not to its settings
-    values = config.model_dump(mode="json", exclude_none=True, exclude=once)
-    path = run / "settings.toml"
-    partial = path.with_suffix(".partial")
-    partial.write_text(tomli_w.dumps(values), encoding="utf-8")
-    partial.replace(path)
 
 
 def schedule_text(config: TrainConfig, num_steps: int) -> str:

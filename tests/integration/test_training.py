@@ -118,6 +118,19 @@ def test_a_state_that_was_saved_and_loaded_goes_on_to_the_bit(tmp_path: Path) ->
     assert not list(differences(copied(state), copied(loaded)))
 
 
+def test_a_state_from_a_device_without_the_fused_optimizer_goes_on(tmp_path: Path) -> None:
+    state = TrainState(tiny_config(), 10)
+    state.train_step(*batch(state, 0))
+    saved = copy.deepcopy(state.state_dict())
+    for optimizer in saved["optimizers"].values():
+        optimizer["param_groups"][0]["fused"] = False
+    loaded = TrainState(tiny_config(), 10)
+    loaded.load_state_dict(saved, 1)
+    assert all(o.param_groups[0]["fused"] for o in loaded.optimizers.values())
+    assert state.train_step(*batch(state, 1)) == loaded.train_step(*batch(loaded, 1))
+    assert not list(differences(copied(state), copied(loaded)))
+
+
 def test_the_running_average_follows_the_generators() -> None:
     state = TrainState(tiny_config(ema_decay=0.999), 10)
     name = "photo2sketch.head.bias"
@@ -249,7 +262,14 @@ ERRORS: dict[str, tuple[int, str, list[str]]] = {
     "bad number": (2, "learning_rate: ", ["--data", "{data}", "--learning-rate", "fast"]),
     "unknown preset": (2, "choose from compact, paper, small", ["--preset", "huge"]),
     "no such device": (2, "cuda:63", ["--data", "{data}", "--device", "cuda:63"]),
-    "missing folder": (1, "nowhere is not a folder", ["--data", "{tmp}/nowhere"]),
+    "missing folder": (2, "nowhere is not a folder", ["--data", "{tmp}/nowhere"]),
+    "mistyped folder": (
+        2,
+        "did you mean {tmp}/empty?",
+        ["--photos", "{tmp}/emty", "--sketches", "{data}/train/sketches"],
+    ),
+    "out on a file": (2, "choose another", ["--data", "{data}", "--out", "{tmp}/odd.toml/run"]),
+    "name that is no text": (2, "is not valid UTF-8", ["--data", "{tmp}/\udcff"]),
     "empty folder": (
         1,
         "empty holds no images",
@@ -281,7 +301,7 @@ def test_an_error_is_one_sentence_on_stderr_with_its_exit_code(  # noqa: PLR0917
     (tmp_path / "preset.toml").write_text("preset = [1]")
     monkeypatch.chdir(tmp_path)
     expected, text, words = ERRORS[case]
-    words = [word.format(data=data, tmp=tmp_path, run=six_steps) for word in words]
+    text, *words = (word.format(data=data, tmp=tmp_path, run=six_steps) for word in (text, *words))
     code, _, err = run_cli(capsys, "train", *words)
     assert (code, err.count("\n")) == (expected, 1)
     assert text in err
@@ -297,9 +317,9 @@ def test_a_real_process_answers_an_error_with_one_line_and_no_traceback(tmp_path
         text=True,
         check=False,
     )
-    assert done.returncode == 1
+    assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines() == [
-        f"facesketch: {tmp_path / 'nowhere'} is not a folder; --data wants the data set's root."
+        f"facesketch: --data {tmp_path / 'nowhere'} is not a folder; check the name."
     ]
 
 

@@ -33,6 +33,8 @@ ORDER = [
     "memory",
     "checkpoint",
     "init_weights",
+    "run_folder",
+    "failures",
     "run_log",
     "export",
     "reference_import",

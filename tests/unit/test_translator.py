@@ -211,7 +211,7 @@ def test_a_device_may_be_written_in_any_case(weights_dir: Path, device: str) -> 
 
 
 def test_a_device_that_is_not_there_is_refused(weights_dir: Path) -> None:
-    with pytest.raises(UsageError, match=r"'coffee' is not there: this ONNX Runtime has cpu[;,]"):
+    with pytest.raises(UsageError, match=r"'coffee' is not there: this ONNX Runtime has .*cpu[;,]"):
         Translator(weights_dir, device="coffee")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -20,6 +21,7 @@ from facesketch.config import (
 from facesketch.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from facesketch.data.dataset import Domains
     from facesketch.training import Outcome
 
 
@@ -89,29 +91,55 @@ def run_train(
         import torch  # noqa: F401, PLC0415
     except ImportError as error:
         raise MissingExtraError("facesketch train", "train") from error
-    from facesketch import checkpoint  # noqa: PLC0415
+    from facesketch import checkpoint, run_folder, training  # noqa: PLC0415
+    from facesketch.data.dataset import find_domains  # noqa: PLC0415
+    from facesketch.memory import keep_freed_memory  # noqa: PLC0415
+    from facesketch.train_state import pick_device  # noqa: PLC0415
 
+    saved = None
     if resume is None:
         settings = build_config("compact" if preset is None else preset, from_file, given)
     else:
-        stored = checkpoint.load_latest(resume, warn=False).settings
+        saved = checkpoint.load_latest(resume, warn=False)
         # What a preset says of settings that may change, such as epochs, gives way to the run's.
         from_preset = {} if preset is None else preset_settings(preset)
         fixed = {n: v for n, v in from_preset.items() if not field_extra(n)["resume"]}
-        settings = checkpoint.merge_settings(stored, fixed | from_file | given)
+        settings = checkpoint.merge_settings(saved.settings, fixed | from_file | given)
         if "out" in from_file | given and Path(str(settings.out)).resolve() != resume.resolve():
             raise UsageError(f"--resume {resume} goes on in that folder; leave --out away.")
     if not settings.has_data():
         raise UsageError("say where the images are: --data ROOT, or --photos DIR --sketches DIR.")
+    _check_folders(settings)
+    pick_device(settings.device)
+    settings = settings.from_anywhere()
+    domains = find_domains(settings)
+    assert domains is not None  # noqa: S101  # only the val split may be missing
+    if saved is not None:
+        training.check_images(saved, domains)
+    elif settings.out is not None:
+        run_folder.refuse_a_run(settings.out)
     _print_settings(settings)
     if dry_run:
-        _print_plan(settings)
+        _print_plan(settings, domains)
         return
-    from facesketch.memory import keep_freed_memory  # noqa: PLC0415
-    from facesketch.training import train as run_training  # noqa: PLC0415
-
+    del saved  # a checkpoint may be large
     keep_freed_memory()
-    _print_outcome(run_training(settings, resume=resume))
+    _print_outcome(training.train(settings, resume=resume, domains=domains))
+
+
+def _check_folders(settings: TrainConfig) -> None:
+    """Refuse folders that are not there, before anything is printed."""
+    for name in ("data", "photos", "sketches"):
+        folder: Path | None = getattr(settings, name)
+        if folder is None or folder.is_dir():
+            continue
+        parent = folder.absolute().parent
+        beside = (
+            [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+        )
+        close = difflib.get_close_matches(folder.name, beside, n=1)
+        advice = f"did you mean {folder.with_name(close[0])}?" if close else "check the name."
+        raise UsageError(f"--{name} {folder} is not a folder; {advice}")
 
 
 def _print_settings(settings: TrainConfig) -> None:
@@ -124,15 +152,12 @@ def _print_settings(settings: TrainConfig) -> None:
         click.echo(f"  {name:<18} {value} {extra['unit'] if value != '' else ''}".rstrip())
 
 
-def _print_plan(settings: TrainConfig) -> None:
+def _print_plan(settings: TrainConfig, domains: Domains) -> None:
     from facesketch.cyclegan import CycleGAN  # noqa: PLC0415
-    from facesketch.data.dataset import find_domains  # noqa: PLC0415
     from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
     from facesketch.train_state import pick_device, pick_precision  # noqa: PLC0415
     from facesketch.training import count_steps, schedule_text  # noqa: PLC0415
 
-    domains = find_domains(settings)
-    assert domains is not None  # noqa: S101  # only the val split may be missing
     num_steps = count_steps(settings, domains)
     device = pick_device(settings.device)
     model = CycleGAN(settings)
@@ -149,7 +174,8 @@ def _print_plan(settings: TrainConfig) -> None:
     click.echo(f"  learning rate      {schedule_text(settings, num_steps)}")
     precision = str(pick_precision(settings.precision, device)).removeprefix("torch.")
     click.echo(f"  device             {device}, {precision}")
-    click.echo(f"  memory of a step   about {estimate_step_bytes(settings) / 2**30:.1f} GiB")
+    gib = estimate_step_bytes(settings) / 2**30
+    click.echo(f"  memory of a step   about {gib:.1f} GiB, give or take a quarter")
 
 
 def _print_outcome(outcome: Outcome) -> None:

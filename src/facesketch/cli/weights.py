@@ -38,9 +38,14 @@ def _report(exported: Exported) -> None:
 @click.option(
     "--data",
     type=PATH,
+    metavar="ROOT",
     help="Data set for the parity check, where the run's own images are elsewhere.",
 )
-def export(run: Path, out: Path, data: Path | None) -> None:
+@click.option("--photos", type=PATH, metavar="DIR", help="Photos for it, instead of --data.")
+@click.option("--sketches", type=PATH, metavar="DIR", help="Sketches for it, with --photos.")
+def export(
+    run: Path, out: Path, data: Path | None, photos: Path | None, sketches: Path | None
+) -> None:
     r"""Turn a training run into ONNX files, checked against PyTorch.
 
     RUN is the folder of a training; its newest averaged generators become OUT/photo2sketch.onnx
@@ -53,7 +58,9 @@ def export(run: Path, out: Path, data: Path | None) -> None:
     _need_torch("export")
     from facesketch.export import export_run  # noqa: PLC0415
 
-    for exported in export_run(run, out, images=data):
+    given = {"data": data, "photos": photos, "sketches": sketches}
+    images = {name: path for name, path in given.items() if path is not None}
+    for exported in export_run(run, out, images=images):
         _report(exported)
 
 
