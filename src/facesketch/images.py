@@ -172,14 +172,17 @@ def to_mode(image: Image.Image, mode: Mode) -> Image.Image:
     Returns:
         A picture of that mode with no metadata.
     """
+    source = image
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_8_bits(image)
     if image.has_transparency_data:
         image = _by_strips(image, "RGB", _on_white)
-    if image.mode == mode:
+    if image.mode not in ("RGB", mode):
+        image = image.convert("RGB")
+    if image.mode != mode:
+        image = image.convert(mode)
+    if image is source:
         image = image.copy()
-    else:
-        image = (image if image.mode == "RGB" else image.convert("RGB")).convert(mode)
     image.info = {}
     return image
 

@@ -64,6 +64,25 @@ def test_every_mode_becomes_rgb_on_white(stored: Image.Image, expected: tuple[in
     np.testing.assert_allclose(image.getpixel((4, 4)), expected, atol=1)
 
 
+def test_a_tall_picture_is_brought_to_8_bits_by_its_brightest_pixel() -> None:
+    values = np.full((images.STRIP_ROWS + 40, 3), 100, np.int32)
+    dark = images.to_mode(Image.fromarray(values), "L")
+    assert np.unique(np.asarray(dark)).tolist() == [100]  # 8 bits in a wide container
+    values[-1] = 65_535
+    deep = np.asarray(images.to_mode(Image.fromarray(values), "L"))
+    assert np.unique(deep).tolist() == [0, 255]
+    assert (deep[-1] == 255).all()
+
+
+def test_a_tall_transparent_picture_is_laid_on_white_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (2 * images.STRIP_ROWS + 9, 5, 4), np.uint8)
+    white = Image.new("RGBA", (5, len(pixels)), "white")
+    white.alpha_composite(Image.fromarray(pixels))
+    made = images.to_mode(Image.fromarray(pixels), "RGB")
+    assert np.array_equal(np.asarray(made), np.asarray(white.convert("RGB")))
+
+
 def test_cmyk_becomes_rgb() -> None:
     data = encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG")
     np.testing.assert_allclose(images.open_image(data).getpixel((4, 4)), (255, 0, 0), atol=4)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facesketch.writing import write_whole
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_file_appears_under_its_name_when_it_is_whole(tmp_path: Path, durable: bool) -> None:
+    path = tmp_path / "new" / "folder" / "file.txt"
+    with write_whole(path, durable=durable) as partial:
+        partial.write_text("all of it")
+        assert not path.exists()
+    assert path.read_text() == "all of it"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("former")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError), write_whole(tmp_path / "folder") as partial:  # noqa: PT011
+        partial.write_text("cannot take a folder's name")
+    (tmp_path / "folder").rmdir()
+    with pytest.raises(UnicodeEncodeError), write_whole(path) as partial:
+        partial.write_text("half\udcff", encoding="utf-8")
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
