@@ -21,7 +21,7 @@ _NO_MEMORY = (
 )
 """What torch's RuntimeErrors say; torch.OutOfMemoryError is one, CPU and MPS have no own kind."""
 
-_NO_WORKER = ("DataLoader worker (pid", "shared memory")
+_NO_WORKER = ("DataLoader worker (pid", "shared memory(shm)", "shared memory object")
 
 
 @contextmanager

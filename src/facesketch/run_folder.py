@@ -66,7 +66,12 @@ def refuse_a_run(run: Path) -> None:
 
 
 def start_over(run: Path) -> None:
-    """Clear away a run that ended before a checkpoint of its first steps, and say so."""
+    """Clear away a run that ended before a checkpoint of its first steps, and say so.
+
+    Raises:
+        CheckpointError: If another process has done a step there since anybody looked.
+    """
+    refuse_a_run(run)
     remains = checkpoint.list_checkpoints(run)
     if not remains:
         return
