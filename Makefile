@@ -2,9 +2,10 @@
 # constraints change. Written for GNU Make 3.81, the one that macOS has.
 
 PYTHONS := 3.11 3.12 3.13
-EVERYTHING := '.[train,data,dev]'
-# What the inference tests need beside the package: onnx writes tiny generators for them.
-TOOLS := hypothesis onnx pytest
+EVERYTHING := '.[train,data,serve,heic,dev]'
+# The package with its server, and what the inference tests need beside: onnx writes tiny generators.
+INFERENCE := '.[serve]' hypothesis onnx pytest
+STUDIO := '.[serve,heic]'
 CODE := src tests benchmarks recipes
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
 DATA := data
@@ -28,25 +29,21 @@ define environment
 endef
 
 .venv-run/ready: pyproject.toml constraints.txt
-	$(call environment,.venv-run,'$(PYTHON)' 3.13 3.12 3.11,constraints.txt,.)
+	$(call environment,.venv-run,'$(PYTHON)' 3.13 3.12 3.11,constraints.txt,$(STUDIO))
 
 # The oldest Python first: it refuses what the newer ones have added.
 .venv-test/ready: pyproject.toml constraints.txt
 	$(call environment,.venv-test,'$(PYTHON)' $(PYTHONS),constraints.txt,$(EVERYTHING))
+	@scripts/setup_browser $(CURDIR)/.venv-test/bin/python
 
 .venv-lowest/ready: pyproject.toml constraints-lowest.txt
-	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,. $(TOOLS))
+	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,$(INFERENCE))
 
 .venv-3.%/ready: pyproject.toml constraints.txt
-	$(call environment,.venv-3.$*,'' 3.$*,constraints.txt,. $(TOOLS))
+	$(call environment,.venv-3.$*,'' 3.$*,constraints.txt,$(INFERENCE))
 
-run: .venv-run/ready ## Convert two sample pictures, one each way (sets up .venv-run, no torch)
-	@.venv-run/bin/facesketch convert --overwrite --to sketch \
-	    src/facesketch/samples/photo_1.jpg -o results/photo_1_sketch.png
-	@.venv-run/bin/facesketch convert --overwrite --to photo \
-	    src/facesketch/samples/drawing_1.png -o results/drawing_1_photo.png
-	@echo "The results are in $(CURDIR)/results; your own:"
-	@echo "  .venv-run/bin/facesketch convert PICTURE"
+run: .venv-run/ready ## Open the studio in the browser (sets up .venv-run, no torch)
+	.venv-run/bin/facesketch serve --open
 
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
 	.venv-test/bin/python -m pytest
@@ -55,7 +52,7 @@ test: .venv-test/ready ## Run all tests, and those of inference on every other P
 # Inference on its own, without torch: $(call test_inference,ENVIRONMENT)
 define test_inference
 echo "Inference tests in $(1):"; $(MAKE) --no-print-directory $(1)/ready && \
-    $(1)/bin/python -m pytest -m "not train and not data"
+    $(1)/bin/python -m pytest -m "not train and not data and not dev and not browser"
 endef
 
 test-lowest:
@@ -67,10 +64,11 @@ test-3.%: .venv-test/ready
 	elif scripts/find_python '' 3.$* >/dev/null 2>&1; then $(call test_inference,.venv-3.$*); \
 	else echo "SKIPPED: inference on Python 3.$*, which was not found."; fi
 
-lint: .venv-test/ready ## Check style, docstrings and types
+lint: .venv-test/ready ## Check style, docstrings, types and the container file
 	.venv-test/bin/ruff check $(CODE)
 	.venv-test/bin/ruff format --check $(CODE)
 	.venv-test/bin/mypy
+	.venv-test/bin/hadolint Dockerfile
 
 format: .venv-test/ready ## Format the code, and fix what ruff can fix by itself
 	.venv-test/bin/ruff check --fix-only $(CODE)
@@ -79,8 +77,10 @@ format: .venv-test/ready ## Format the code, and fix what ruff can fix by itself
 bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/train_step.py
 	.venv-test/bin/python benchmarks/convert_time.py
+	.venv-test/bin/python benchmarks/serving.py
 	.venv-test/bin/python benchmarks/loading_memory.py
 	.venv-test/bin/python benchmarks/domain_accuracy.py $(DATA)/faces/test $(DATA)/fs2k/test
+	.venv-test/bin/python benchmarks/face_detection.py $(DATA)/faces/test $(DATA)/fs2k/test
 	.venv-test/bin/python benchmarks/draw_quality.py $(DATA)/faces/val
 
 clean: ## Remove environments and caches; results/ and runs/ stay

@@ -50,9 +50,9 @@ def children(pid: int) -> list[int]:
 
 def measure(folder: Path, num_workers: int, num_steps: int) -> None:
     """Read `num_steps` batches and print the memory at the end as JSON."""
+    from facesketch.allocator import keep_freed_memory  # noqa: PLC0415
     from facesketch.config import build_config  # noqa: PLC0415
     from facesketch.data.dataset import find_domains, make_loader  # noqa: PLC0415
-    from facesketch.memory import keep_freed_memory  # noqa: PLC0415
 
     keep_freed_memory()  # as training does
 

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from facesketch import losses
+from facesketch.allocator import keep_freed_memory
 from facesketch.config import build_config
 from facesketch.cyclegan import CycleGAN
 from facesketch.image_pool import ImagePool
-from facesketch.memory import keep_freed_memory
 from facesketch.train_state import TrainState, pick_device
 
 Step = Callable[[Tensor, Tensor], object]

@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from facesketch.framing import translate_faces
     from facesketch.translator import Translator
 
-__all__ = ["Translator", "__version__"]
+__all__ = ["Translator", "__version__", "translate_faces"]
 
 __version__ = "0.1.0"
 
@@ -25,4 +26,8 @@ def __getattr__(name: str) -> object:
         from facesketch.translator import Translator  # noqa: PLC0415
 
         return Translator
+    if name == "translate_faces":
+        from facesketch.framing import translate_faces  # noqa: PLC0415
+
+        return translate_faces
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

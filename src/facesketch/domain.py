@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 
 import numpy as np
 from PIL import Image
 
-from facesketch.errors import WeightsError
 from facesketch.images import Domain, Float32Array, to_mode
-from facesketch.onnx_runtime import ort
+from facesketch.onnx_runtime import shipped_session
 
 SURE_PROBABILITY = 0.9
 """From this probability on a guess counts as sure; chosen on validation pictures."""
@@ -51,7 +48,7 @@ class DomainClassifier:
         Raises:
             WeightsError: If the file is missing or broken.
         """
-        self._session = _open_session()
+        self._session = shipped_session(WEIGHTS_FILE)
 
     def guess(self, image: Image.Image) -> DomainGuess:
         """Tell whether a picture is a photo or a sketch.
@@ -100,21 +97,3 @@ def _boxes(width: int, height: int) -> list[Box]:
         left, top = (width - side / 2) / 2, (height - side / 2) / 2
         boxes[left, top, left + side / 2, top + side / 2] = None
     return list(boxes)
-
-
-@cache
-def _open_session() -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    try:
-        weights = resources.files("facesketch").joinpath("weights", WEIGHTS_FILE).read_bytes()
-        return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-    except FileNotFoundError as error:
-        raise WeightsError(
-            f"weights/{WEIGHTS_FILE} is missing from the package; install facesketch again."
-        ) from error
-    except Exception as error:  # onnxruntime's errors have no public base class
-        raise WeightsError(
-            f"weights/{WEIGHTS_FILE} of the package is broken; install facesketch again."
-        ) from error

@@ -5,7 +5,8 @@ FacesketchError
 │   └── ConfigError       a setting has a bad value or contradicts another
 ├── MissingExtraError     an optional dependency is not installed
 ├── ImageError            one picture cannot be used
-│   └── ImageTooLargeError
+│   ├── ImageTooLargeError
+│   └── NotAnImageError   it is no picture at all, or of a kind that is not read
 ├── DataError             a data set cannot be used
 ├── DownloadError         something could not be fetched
 ├── WeightsError          generator files are missing, broken or of another kind
@@ -48,6 +49,10 @@ class ImageError(FacesketchError):
 
 class ImageTooLargeError(ImageError):
     """A picture has more pixels than allowed."""
+
+
+class NotAnImageError(ImageError):
+    """What was given is no picture, or of a kind that is not read."""
 
 
 class DataError(FacesketchError):

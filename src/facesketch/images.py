@@ -7,10 +7,12 @@ range [-1, 1], shape (C, H, W): `x / 127.5 - 1` and back.
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
@@ -18,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from facesketch.errors import ImageError, ImageTooLargeError
+from facesketch.errors import ImageError, ImageTooLargeError, NotAnImageError
 
 Uint8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -31,8 +33,30 @@ IMAGE_SUFFIXES = frozenset(
 )
 """File name endings that are taken for pictures, lower case."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+if find_spec("pillow_heif") is not None:  # the extra `heic`
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener(thumbnails=False)
+    IMAGE_SUFFIXES |= {".heic", ".heif"}
+
+UPLOAD_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "GIF": "image/gif",
+} | ({"HEIF": "image/heic"} if ".heic" in IMAGE_SUFFIXES else {})
+"""Decoders that may run on pictures from strangers, and their media types."""
+
+FORMATS = (*UPLOAD_TYPES, "TIFF", "PPM")
 """Decoders that may run; everything else Pillow knows (PostScript, PSD, ...) stays shut."""
+
+_SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a|....ftyp(?:hei|hev|mif1|msf1)"
+    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    re.DOTALL,
+)
+"""How files of `UPLOAD_TYPES` begin: one that does is a picture, if a broken one."""
 
 OUTPUT_FORMATS: dict[str, ImageFormat] = {
     ".png": "PNG",
@@ -53,6 +77,12 @@ STRIP_ROWS = 256  # rows of a picture that are brought to another mode at a time
 # Pillow warns of damaged EXIF and of large pictures; the first does not matter, the second is
 # checked below with a limit of our own. Set once: changing filters for a while is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# What Pillow's decoders and libheif answer hostile bytes with.
+_DECODER_ERRORS = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AssertionError,
+    OverflowError, RuntimeError, struct.error,
+)  # fmt: skip
 
 _TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
 
@@ -79,6 +109,7 @@ def open_image(
     mode: Mode = "RGB",
     *,
     max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
     draft_size: int | None = None,
 ) -> Image.Image:
     """Decode a picture, upright, on white, in one mode, without metadata.
@@ -90,6 +121,7 @@ def open_image(
         source: Path, encoded bytes or binary file.
         mode: Mode of the result, "RGB" or "L".
         max_pixels: Refuse pictures with more pixels than this, before decoding.
+        formats: Decoders that may run, of `FORMATS`.
         draft_size: Let a JPEG decode at a reduced size whose shorter side is at least this many
             pixels; saves time where a small picture is wanted from a large file.
 
@@ -97,10 +129,11 @@ def open_image(
         The picture, loaded, of the given mode.
 
     Raises:
-        ImageError: If the file is missing, no picture, or broken.
+        ImageError: If the file is missing or broken.
+        NotAnImageError: If it is no picture, or of a kind that is not read.
         ImageTooLargeError: If it has more than `max_pixels` pixels.
     """
-    with _opened(source, max_pixels) as image:
+    with _opened(source, max_pixels, formats) as image:
         if draft_size is not None and image.format == "JPEG":
             scale = draft_size / min(image.size)
             image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
@@ -111,15 +144,13 @@ def open_image(
 
 
 def upright_size(
-    source: Path | str | bytes | IO[bytes], *, max_pixels: int = MAX_PIXELS
+    source: Path | str | bytes | IO[bytes],
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
 ) -> tuple[int, int]:
-    """Read width and height of a picture as it is seen, without decoding it.
-
-    Raises:
-        ImageError: If the file is missing, no picture, or broken.
-        ImageTooLargeError: If it has more than `max_pixels` pixels.
-    """
-    with _opened(source, max_pixels) as image:
+    """Read width and height of a picture as it is seen, without decoding it; see `open_image`."""
+    with _opened(source, max_pixels, formats) as image:
         turned = False
         with suppress(struct.error):
             turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
@@ -128,13 +159,13 @@ def upright_size(
 
 @contextmanager
 def _opened(
-    source: Path | str | bytes | IO[bytes], max_pixels: int
+    source: Path | str | bytes | IO[bytes], max_pixels: int, formats: Sequence[str]
 ) -> Iterator[ImageFile.ImageFile]:
     """Open a picture, not yet decoded; whatever goes wrong inside becomes an ImageError."""
     name = source_name(source)
     stream: Path | str | IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source
     try:
-        with Image.open(stream, formats=FORMATS) as image:
+        with Image.open(stream, formats=tuple(formats)) as image:
             if image.width * image.height > max_pixels:
                 raise ImageTooLargeError(
                     f"{name} has {image.width} x {image.height} pixels, more than the limit "
@@ -145,21 +176,27 @@ def _opened(
         raise
     except FileNotFoundError as error:
         raise ImageError(f"{name} does not exist.") from error
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{name} is not a picture that can be read.") from error
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(f"{name} has too many pixels; make it smaller first.") from error
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError) as error:
-        # Pillow's decoders answer hostile bytes with any of these.
-        raise ImageError(f"{name} is broken and cannot be read ({error}).") from error
+    except _DECODER_ERRORS as error:
+        is_unknown = isinstance(error, UnidentifiedImageError)
+        if is_unknown if not isinstance(source, bytes) else not _SIGNATURES.match(source):
+            what = "This" if name == UNNAMED else name
+            kinds = ", ".join(formats)
+            raise NotAnImageError(f"{what} is not a picture that can be read ({kinds}).") from error
+        reason = "" if is_unknown else f" ({error})"
+        raise ImageError(f"{name} is broken and cannot be read{reason}.") from error
+
+
+UNNAMED = "The picture"
 
 
 def source_name(source: object) -> str:
     """Name a picture's source for people."""
     if isinstance(source, bytes | bytearray):
-        return "The picture"
+        return UNNAMED
     name = getattr(source, "name", None) if not isinstance(source, Path | str) else source
-    return "The picture" if name is None else str(name)
+    return UNNAMED if name is None else str(name)
 
 
 def to_mode(image: Image.Image, mode: Mode) -> Image.Image:
@@ -243,7 +280,10 @@ def normalise(array: Uint8Array) -> Float32Array:
         float32, shape (C, H, W), range [-1, 1].
     """
     planes = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
-    return np.ascontiguousarray(planes, dtype=np.float32) / np.float32(127.5) - np.float32(1)
+    values = np.array(planes, dtype=np.float32, order="C")
+    values /= np.float32(127.5)
+    values -= np.float32(1)
+    return values
 
 
 def denormalise(planes: Float32Array) -> Uint8Array:

@@ -1,9 +1,6 @@
-"""How the trainer asks for memory, and how much it will need."""
+"""How much memory training will need."""
 
 from __future__ import annotations
-
-import ctypes
-import sys
 
 import torch
 from torch import Tensor
@@ -12,26 +9,9 @@ from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.train_state import pick_device, pick_precision
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 _PROBES = (64, 128)  # px
 _TRANSIENT = 1.25  # gradients of activations and workspace, in units of what is kept (measured)
 _LIBRARY_BYTES = 100_000_000  # what libraries take when a first step is done (measured)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep freed blocks instead of handing them back to the kernel.
-
-    A training step on the CPU frees and asks for the same hundreds of megabytes again; page faults
-    took up to two thirds of its time (benchmarks/train_step.py). Does nothing without glibc.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):  # musl
-        return
-    mallopt(_M_MMAP_MAX, 0)
-    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def estimate_step_bytes(config: TrainConfig) -> int:

@@ -9,12 +9,42 @@ at start-up has been reported by then.
 from __future__ import annotations
 
 import os
+from functools import cache
+from importlib import resources
+
+from facesketch.errors import WeightsError
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort  # reads the variable
 
-__all__ = ["ort"]
+__all__ = ["ort", "shipped_session"]
 
 if os.environ["ORT_DISABLE_TELEMETRY"] == "1":
     ort.disable_telemetry_events()  # Windows builds do not look at the variable
+
+
+@cache
+def shipped_session(name: str) -> ort.InferenceSession:
+    """Load a small network that the package ships, once, for one thread of the CPU.
+
+    Args:
+        name: File in the folder weights/.
+
+    Raises:
+        WeightsError: If the file is missing or broken.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    try:
+        weights = resources.files("facesketch").joinpath("weights", name).read_bytes()
+        return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"weights/{name} is missing from the package; install facesketch again."
+        ) from error
+    except Exception as error:  # onnxruntime's errors have no public base class
+        raise WeightsError(
+            f"weights/{name} of the package is broken; install facesketch again."
+        ) from error

@@ -158,17 +158,18 @@ class Translator:
         direction: Direction,
         *,
         size: int | tuple[int, int] | None = None,
+        as_it_is: bool = False,
     ) -> Prepared:
         """Bring a picture to the size and the sides that the network takes.
 
         `size` may also be the result's width and height, for a picture that was decoded smaller.
 
         The shorter side becomes the one it was trained at, whatever the size of the input: there
-        it knows how large an eye is.
+        it knows how large an eye is. `as_it_is` keeps the size, for one that has the right scale.
         """
         info = self.info(direction)
-        image = _as_image(picture)
-        working_size = _working_size(image.size, info.image_size)
+        image = as_image(picture)
+        working_size = image.size if as_it_is else _working_size(image.size, info.image_size)
         wanted = size if isinstance(size, tuple) else result_size(image.size, size)
         image = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         image = image.convert("RGB" if info.input_channels == 3 else "L")
@@ -295,8 +296,12 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
-def _as_image(picture: Picture) -> Image.Image:
-    """Take a picture in any accepted form; the result is upright, RGB or L, on white."""
+def as_image(picture: Picture) -> Image.Image:
+    """Take a picture in any accepted form; the result is upright, RGB or L, on white.
+
+    Raises:
+        ImageError: If it is none of these.
+    """
     if isinstance(picture, np.ndarray):
         colours = picture.shape[2:] in ((), (3,), (4,)) and picture.ndim in (2, 3)
         if picture.dtype != np.uint8 or not colours or not picture.size:
@@ -364,5 +369,7 @@ def _pad(planes: Float32Array, multiple: int) -> Float32Array:
         -(-max(side, MIN_MULTIPLES * multiple) // multiple) * multiple - side
         for side in (height, width)
     )
+    if not (down or right):
+        return planes
     mode: Literal["reflect", "edge"] = "reflect" if down < height and right < width else "edge"
     return np.pad(planes, ((0, 0), (0, down), (0, right)), mode)

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facesketch.convert import Plan, Task, convert_jobs, plan_jobs
+from facesketch.convert.as_is import convert_jobs
+from facesketch.convert.plan import Plan, plan_jobs
+from facesketch.convert.task import Task
 from facesketch.errors import UsageError
 from facesketch.translator import Translator
 
@@ -344,9 +346,8 @@ def test_the_command_lists_what_failed_and_exits_with_1(weights_dir: Path) -> No
     done = facesketch(".", "--to", "sketch", "--weights", weights_dir)
     assert done.returncode == 1
     assert done.stdout.decode().splitlines() == ["a.jpg -> a_sketch.png"]
-    assert done.stderr.decode().strip().splitlines() == [
-        "facesketch: b.jpg is not a picture that can be read."
-    ]
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("facesketch: b.jpg is not a picture that can be read")
 
 
 def test_the_command_sums_up_many_pictures(weights_dir: Path) -> None:

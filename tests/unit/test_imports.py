@@ -17,6 +17,7 @@ ORDER = [
     "writing",
     "config",
     "console",
+    "allocator",
     "parallel",
     "weights_info",
     "onnx_runtime",
@@ -24,6 +25,9 @@ ORDER = [
     "listing",
     "upscale",
     "domain",
+    "geometry",
+    "faces",
+    "alignment",
     "data",
     "models",
     "losses",
@@ -40,7 +44,10 @@ ORDER = [
     "reference_import",
     "training",
     "translator",
+    "tiles",
+    "framing",
     "convert",
+    "server",
     "cli",
     "__main__",
 ]
@@ -48,13 +55,20 @@ ORDER = [
 
 WITHOUT_TRAINING = {
     "translator",
+    "tiles",
+    "framing",
     "convert",
+    "server",
     "upscale",
     "domain",
+    "geometry",
+    "faces",
+    "alignment",
     "images",
     "listing",
     "onnx_runtime",
     "weights_info",
+    "allocator",
     "writing",
 }
 """What inference is made of; it may import nothing of training."""
@@ -117,7 +131,9 @@ def loaded_after(code: str, names: list[str]) -> set[str]:
     "code",
     [
         "import facesketch; facesketch.Translator\n"
-        "import facesketch.convert, facesketch.domain, facesketch.images, facesketch.upscale\n"
+        "facesketch.translate_faces\n"
+        "import facesketch.convert.as_is, facesketch.convert.by_faces\n"
+        "import facesketch.domain, facesketch.images\n"
         "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights",
         "import facesketch.data.check, facesketch.listing\n"
         "import facesketch.cli.data, facesketch.cli.data_check",

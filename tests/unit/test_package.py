@@ -22,8 +22,14 @@ EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 SHIPPED = [
     "py.typed",
     "samples/drawing_1.png",
+    "samples/drawing_2.png",
     "samples/photo_1.jpg",
+    "server/static/favicon.svg",
+    "server/static/studio.js",
+    "server/templates/docs.html",
+    "server/templates/studio.html",
     "weights/domain.onnx",
+    "weights/face_detector.onnx",
     "weights/MODEL_CARD.md",
     "weights/line/photo2sketch.onnx",
     "weights/line/sketch2photo.onnx",
@@ -108,6 +114,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_licence(tmp_path: Pat
     ("module", "extra", "command"),
     [
         ("torch", "train", ["train", "--photos", "{folder}", "--sketches", "{folder}"]),
+        ("flask", "serve", ["serve", "--port", "0"]),
         ("torch", "train", ["export", "{folder}", "-o", "{folder}/out"]),
         ("torch", "train", ["import", "x.pth", "--direction", "photo2sketch", "-o", "{folder}"]),
         ("cv2", "data", ["data", "draw", "{folder}", "{folder}/out"]),
@@ -129,7 +136,7 @@ def test_the_tested_version_lies_within_the_bounds(requirement: str) -> None:
     assert numbers(lowest) <= numbers(pinned("constraints.txt")[package]) < numbers(upper)
 
 
-@pytest.mark.parametrize("requirement", REQUIRED)
+@pytest.mark.parametrize("requirement", [*REQUIRED, *EXTRAS["serve"]])
 def test_the_lowest_version_allowed_is_tested(requirement: str) -> None:
     package, lowest, _ = bounds(requirement)
     tested = numbers(pinned("constraints-lowest.txt")[package])

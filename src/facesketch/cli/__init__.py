@@ -18,6 +18,7 @@ COMMANDS = {
         "facesketch.cli.convert:convert",
         "Turn photos into sketches and sketches into photos.",
     ),
+    "serve": ("facesketch.cli.serve:serve", "Open the studio: a web page and an API."),
     "train": ("facesketch.cli.train:train", "Train both generators on two folders of images."),
     "export": (
         "facesketch.cli.weights:export",
@@ -93,6 +94,7 @@ def cli() -> None:
 
     \b
     facesketch convert portrait.jpg                      a sketch beside the photo
+    facesketch serve --open                              the studio, in the browser
     facesketch train --photos faces --sketches drawings  generators of your own
     """  # noqa: D301  # click wants the character itself
 

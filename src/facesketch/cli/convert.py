@@ -12,7 +12,8 @@ import click
 from facesketch.errors import UsageError
 
 if TYPE_CHECKING:
-    from facesketch.convert import Plan, Task
+    from facesketch.convert.plan import Plan
+    from facesketch.convert.task import Task
     from facesketch.weights_info import Direction
 
 MAX_LINES = 20
@@ -47,6 +48,17 @@ MAX_LINES = 20
     help="Shorter side of the results.  [default: the size of each picture]",
 )
 @click.option(
+    "--align",
+    type=click.Choice(["portrait", "whole"]),
+    help="Find the face first: an upright portrait of it, or the whole picture with the face at "
+    "the scale the generators learned.",
+)
+@click.option(
+    "--faces",
+    type=click.Choice(["largest", "all"]),
+    help="Which of several faces --align goes by.  [default: largest]",
+)
+@click.option(
     "--device",
     default="cpu",
     show_default=True,
@@ -60,6 +72,8 @@ def convert(
     out: Path | None,
     weights: Path | None,
     size: int | None,
+    align: Literal["portrait", "whole"] | None,
+    faces: Literal["largest", "all"] | None,
     device: str,
     overwrite: bool,
 ) -> None:
@@ -69,9 +83,13 @@ def convert(
     standard input. Results that are there already are kept; run again to continue.
     """
     from facesketch.console import progress_bar  # noqa: PLC0415
-    from facesketch.convert import STREAM, convert_jobs, plan_jobs  # noqa: PLC0415
+    from facesketch.convert.as_is import convert_jobs  # noqa: PLC0415
+    from facesketch.convert.by_faces import Request, convert_faces  # noqa: PLC0415
+    from facesketch.convert.plan import STREAM, plan_jobs  # noqa: PLC0415
     from facesketch.translator import Translator  # noqa: PLC0415
 
+    if faces and not align:
+        raise UsageError("--faces says which faces --align goes by; give --align too.")
     direction: Direction | None = None
     if to is not None:
         direction = "photo2sketch" if to == "sketch" else "sketch2photo"
@@ -80,13 +98,18 @@ def convert(
     if to_stream and sys.stdout.isatty():
         raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
     translator = Translator(weights, device=device)
+    if align:
+        request = Request(align, faces or "largest", size)
+        converted = convert_faces(plan.jobs, translator, request)
+    else:
+        converted = convert_jobs(plan.jobs, translator, size=size)
     tasks: list[Task] = []
     with progress_bar() as progress:
         bar = progress.add_task("Converting", total=len(plan.jobs))
-        for task in convert_jobs(plan.jobs, translator, size=size):
+        for task in converted:
             tasks.append(task)
             progress.advance(bar)
-    for line in _report(plan, tasks):
+    for line in _report(plan, tasks, faces):
         click.echo(line, err=to_stream)
     failed = [task for task in tasks if task.error]
     for task in failed:
@@ -95,12 +118,14 @@ def convert(
         raise click.exceptions.Exit(1)
 
 
-def _report(plan: Plan, tasks: list[Task]) -> Iterator[str]:
+def _report(
+    plan: Plan, tasks: list[Task], faces: Literal["largest", "all"] | None
+) -> Iterator[str]:
     """Say what became of the pictures: one line each, or in short where they are many."""
     converted = [task for task in tasks if task.result]
     if len(tasks) + len(plan.done) <= MAX_LINES:
         for task in converted:
-            yield _line(task)
+            yield _line(task, faces)
         for source, result in plan.done.items():
             yield f"{source}: skipped, {result} is there (--overwrite makes it again)"
     else:
@@ -111,18 +136,30 @@ def _report(plan: Plan, tasks: list[Task]) -> Iterator[str]:
             f"(their results are there), {len(tasks) - len(converted):,} failed"
         )
         for task in converted:
-            if task.guess and not task.guess.is_sure:
-                yield _line(task)
+            if task.note or (task.guess and not task.guess.is_sure):
+                yield _line(task, faces)
     if plan.left_out:
         yield f"{len(plan.left_out):,} more left out: they are results of an earlier run"
     if len(plan.left_out) <= MAX_LINES:
         yield from (f"  {path}" for path in plan.left_out)
 
 
-def _line(task: Task) -> str:
+def _line(task: Task, faces: Literal["largest", "all"] | None) -> str:
     """Say what a picture was taken for, how sure that is if it is not, and what came of it."""
     taken_for = ""
     if task.guess:
         unsure = "" if task.guess.is_sure else f" (unsure: {task.guess.probability:.0%})"
         taken_for = f": {task.guess.domain}{unsure}"
-    return f"{task.source}{taken_for} -> {task.result}"
+    results = ", ".join(str(path) for path in [task.result, *task.others])
+    return f"{task.source}{taken_for} -> {results}{_faces(task, faces)}"
+
+
+def _faces(task: Task, faces: Literal["largest", "all"] | None) -> str:
+    """Say how many faces were found, where they were looked for, and if only one was taken."""
+    if task.note:
+        return f" ({task.note})"
+    if not task.num_faces:
+        return ""
+    if task.num_faces == 1:
+        return " (1 face)"
+    return f" ({task.num_faces} faces{'' if faces == 'all' else ', the largest taken'})"

@@ -92,8 +92,8 @@ def run_train(
     except ImportError as error:
         raise MissingExtraError("facesketch train", "train") from error
     from facesketch import checkpoint, run_folder, training  # noqa: PLC0415
+    from facesketch.allocator import keep_freed_memory  # noqa: PLC0415
     from facesketch.data.dataset import find_domains  # noqa: PLC0415
-    from facesketch.memory import keep_freed_memory  # noqa: PLC0415
     from facesketch.train_state import pick_device  # noqa: PLC0415
 
     saved = None

@@ -1,32 +1,21 @@
-"""Many pictures: plan what to convert, convert it in batches, go on after failures.
-
-Planning decodes nothing. While one batch is in the network, threads decode the next one and write
-the last one, so that memory holds a few batches at working size and one full picture a thread; of
-very large pictures one in all.
-"""
+"""Which pictures to convert and where their results go; decodes nothing."""
 
 from __future__ import annotations
 
 import glob
 import os
-import sys
-import threading
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 from facesketch import images
-from facesketch.domain import DomainClassifier, DomainGuess
-from facesketch.errors import DataError, ImageError, UsageError
-from facesketch.images import OUTPUT_FORMATS, Float32Array
+from facesketch.errors import DataError, UsageError
+from facesketch.images import OUTPUT_FORMATS
 from facesketch.listing import walk
-from facesketch.translator import BATCH_SIZE, Prepared, Translator, result_size
 from facesketch.weights_info import DIRECTIONS, Direction
-from facesketch.writing import write_whole
 
 NAME_ENDINGS: dict[Direction, str] = {"photo2sketch": "_sketch.png", "sketch2photo": "_photo.png"}
 """What a result beside its input is called: portrait.jpg becomes portrait_sketch.png."""
@@ -34,11 +23,6 @@ NAME_ENDINGS: dict[Direction, str] = {"photo2sketch": "_sketch.png", "sketch2pho
 STREAM = Path("-")
 """Standard input among the inputs, standard output as the output."""
 
-DRAFT_SIZE = 1024  # shorter side that is decoded of a large JPEG: the network sees less
-MAX_WORKERS = 4  # each may hold a full picture
-LARGE_PIXELS = 32_000_000  # larger pictures are decoded and written one at a time
-
-T = TypeVar("T")
 Targets: TypeAlias = dict[Direction, Path]
 """Where a result goes, for each direction: two until the picture has been looked at."""
 
@@ -57,29 +41,6 @@ class Plan:
     jobs: dict[Path, Targets] = field(default_factory=dict)
     done: dict[Path, Path] = field(default_factory=dict)
     left_out: list[Path] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Task:
-    """One picture on its way, and what became of it.
-
-    Attributes:
-        source: The picture.
-        targets: Where its result may go.
-        picture: Its path again, or what came from standard input.
-        direction: Which way it is translated, once that is known.
-        guess: What it was taken for, where nobody had said.
-        result: Where the result stands, once it is written.
-        error: Why it failed.
-    """
-
-    source: Path
-    targets: Targets
-    picture: Path | bytes
-    direction: Direction | None = None
-    guess: DomainGuess | None = None
-    result: Path | None = None
-    error: Exception | None = None
 
 
 def plan_jobs(
@@ -140,62 +101,9 @@ def plan_jobs(
     return plan
 
 
-def convert_jobs(
-    jobs: dict[Path, Targets], translator: Translator, *, size: int | None = None
-) -> Iterator[Task]:
-    """Convert pictures; one that fails does not stop the others.
-
-    Args:
-        jobs: The pictures and where their results go, from `plan_jobs`.
-        translator: The generators.
-        size: Shorter side of the results in pixels; None keeps the size of each input.
-
-    Yields:
-        Each picture's task, in order, when its result is written or it has failed.
-
-    Raises:
-        WeightsError: If a generator is missing or fails.
-    """
-    tasks = [
-        Task(source, targets, sys.stdin.buffer.read() if source == STREAM else source)
-        for source, targets in jobs.items()
-    ]
-    batches = [tasks[start : start + BATCH_SIZE] for start in range(0, len(tasks), BATCH_SIZE)]
-    is_undecided = any(len(task.targets) > 1 for task in tasks)
-    classifier = DomainClassifier() if is_undecided else None
-    pool = ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1))
-    large = threading.Lock()
-
-    def load(batch: Sequence[Task]) -> list[Future[Prepared | None]]:
-        return [pool.submit(_load, task, translator, classifier, size, large) for task in batch]
-
-    def save(batch: Sequence[Task], loading: list[Future[Prepared | None]]) -> list[Future[None]]:
-        prepared = [future.result() for future in loading]
-        loaded = [(task, item) for task, item in zip(batch, prepared, strict=True) if item]
-        translated = translator.run_prepared([item for _, item in loaded])
-        return [
-            pool.submit(_save, task, item, planes, translator, large)
-            for (task, item), planes in zip(loaded, translated, strict=True)
-        ]
-
-    try:
-        loading = ((batch, load(batch)) for batch in batches)
-        saving = ((batch, save(batch, futures)) for batch, futures in _one_ahead(loading))
-        for batch, futures in _one_ahead(saving):
-            for future in futures:
-                future.result()
-            yield from batch
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _one_ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield each item when the one after it has been made, so that its work is under way."""
-    previous: list[T] = []
-    for item in items:
-        yield from previous
-        previous = [item]
-    yield from previous
+def numbered(target: Path, number: int) -> Path:
+    """Name the portrait of another face than the largest: a_sketch.png, a_sketch_face2.png."""
+    return target.with_name(f"{target.stem}_face{number}{target.suffix}")
 
 
 def _pictures(inputs: Sequence[str]) -> tuple[dict[Path, Path], set[Path]]:
@@ -313,7 +221,12 @@ def _earlier_results(
             for full in (False, True):
                 makers[_key(_result(source, relative, way, output, full=full))].add(source)
     found = (source for source in pictures if source not in named)
-    return [source for source in found if makers.get(_key(source), set()) - {source}]
+    return [source for source in found if makers.get(_key(_of_largest(source)), set()) - {source}]
+
+
+def _of_largest(path: Path) -> Path:
+    """Name the result that `numbered` made a name from, or return any other as it is."""
+    return path.with_stem(re.sub(r"_face\d+$", "", path.stem))
 
 
 def _check_names(jobs: dict[Path, Targets]) -> None:
@@ -340,69 +253,3 @@ def _check_inputs_survive(jobs: dict[Path, Targets]) -> None:
                     f"{target} is among the inputs and would be replaced by the result of "
                     f"{source}; convert them apart, or leave --overwrite out."
                 )
-
-
-def _turn(size: tuple[int, int], large: threading.Lock) -> AbstractContextManager[object]:
-    """Let very large pictures wait for one another; the others need not."""
-    return large if size[0] * size[1] > LARGE_PIXELS else nullcontext()
-
-
-def _load(
-    task: Task,
-    translator: Translator,
-    classifier: DomainClassifier | None,
-    size: int | None,
-    large: threading.Lock,
-) -> Prepared | None:
-    """Decode a picture, decide what it becomes, bring it to working size; None if it is broken."""
-    try:
-        own_size = images.upright_size(task.picture)
-        wanted = result_size(own_size, size)
-        with _turn(own_size, large):
-            image = images.open_image(task.picture, draft_size=DRAFT_SIZE)
-            direction = next(iter(task.targets))
-            if classifier and len(task.targets) > 1:
-                task.guess = classifier.guess(image)
-                direction = "photo2sketch" if task.guess.domain == "photo" else "sketch2photo"
-            prepared = translator.prepare(image, direction, size=wanted)
-    except ImageError as error:
-        task.error = error
-        return None
-    except MemoryError:
-        task.error = ImageError(f"{task.source} does not fit into memory; make it smaller first.")
-        return None
-    task.direction = direction
-    return prepared
-
-
-def _save(
-    task: Task,
-    prepared: Prepared,
-    planes: Float32Array,
-    translator: Translator,
-    large: threading.Lock,
-) -> None:
-    """Bring a result to its size and write it, whole or not at all."""
-    target = task.targets[prepared.direction]
-    try:
-        with _turn(prepared.result_size, large):
-            data = images.encode(
-                translator.finish(prepared, planes),
-                "PNG" if target == STREAM else OUTPUT_FORMATS[target.suffix.lower()],
-                generated_photo=prepared.direction == "sketch2photo",
-            )
-            if target == STREAM:
-                sys.stdout.buffer.write(data)
-            else:
-                with write_whole(target) as partial:
-                    partial.write_bytes(data)
-        task.result = target
-    except OSError as error:
-        reason = error.strerror or error
-        task.error = ImageError(f"{target} cannot be written ({reason}); give another place by -o.")
-    except ImageError as error:
-        task.error = ImageError(f"{target} cannot be written: {error}")
-    except MemoryError:
-        task.error = ImageError(
-            f"the result of {task.source} does not fit into memory; give a smaller --size."
-        )

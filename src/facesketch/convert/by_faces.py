@@ -1,0 +1,116 @@
+"""Many pictures whose faces are found first: one after another, the next already being decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from facesketch import images
+from facesketch.convert.plan import STREAM, Targets, numbered
+from facesketch.convert.task import (
+    Task,
+    decide_direction,
+    make_classifier,
+    make_tasks,
+    picture_too_large,
+    write_result,
+)
+from facesketch.domain import DomainClassifier
+from facesketch.errors import ImageError, UsageError
+from facesketch.framing import Chosen, Framing, translate_faces
+from facesketch.translator import Translator
+
+DRAFT_SIZE = 2048  # shorter side that is decoded of a large JPEG: faces may be small in it
+MAX_WORKERS = 2  # one decodes and writes while the other is in the network
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to do with the faces.
+
+    Attributes:
+        framing: "portrait" or "whole".
+        faces: "largest" or "all".
+        size: Shorter side of the results in pixels, or None.
+    """
+
+    framing: Framing
+    faces: Chosen = "largest"
+    size: int | None = None
+
+
+def convert_faces(
+    jobs: dict[Path, Targets], translator: Translator, request: Request
+) -> Iterator[Task]:
+    """Convert pictures by their faces; one that fails does not stop the others.
+
+    Where there are several portraits, the largest face's gets the name that was planned, the next
+    ones that name with _face2, _face3 and so on. The planned one is written last: where it
+    stands, all of them do.
+
+    Args:
+        jobs: The pictures and where their results go, from `plan_jobs`.
+        translator: The generators.
+        request: What to do with the faces.
+
+    Yields:
+        Each picture's task, in order, when its results are written or it has failed.
+
+    Raises:
+        UsageError: If several portraits would go to standard output.
+        WeightsError: If a network is missing or fails.
+    """
+    is_stream = any(STREAM in targets.values() for targets in jobs.values())
+    if is_stream and request.framing == "portrait" and request.faces == "all":
+        raise UsageError(
+            "Standard output takes one picture, not a portrait of every face; give -o a file."
+        )
+    tasks = make_tasks(jobs)
+    classifier = make_classifier(tasks)
+    pool = ThreadPoolExecutor(MAX_WORKERS)
+    convert = partial(_convert, translator=translator, classifier=classifier, request=request)
+    try:
+        yield from pool.map(convert, tasks)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _convert(
+    task: Task, translator: Translator, classifier: DomainClassifier | None, request: Request
+) -> Task:
+    """Take one picture from its file to its results; what goes wrong is noted."""
+    try:
+        _convert_or_raise(task, translator, classifier, request)
+    except ImageError as error:
+        task.error = error
+    except MemoryError:
+        task.error = picture_too_large(task)
+    return task
+
+
+def _convert_or_raise(
+    task: Task, translator: Translator, classifier: DomainClassifier | None, request: Request
+) -> None:
+    original_size = images.upright_size(task.picture)
+    image = images.open_image(task.picture, draft_size=DRAFT_SIZE)
+    task.direction = decide_direction(task, image, classifier)
+    framed = translate_faces(
+        translator,
+        image,
+        task.direction,
+        request.framing,
+        faces=request.faces,
+        size=request.size,
+        original_size=original_size,
+    )
+    task.num_faces = len(framed.faces)
+    task.note = framed.note
+    target = task.targets[task.direction]
+    first, *others = framed.pictures
+    for number, picture in enumerate(others, start=2):
+        write_result(task, picture, numbered(target, number))
+    if not task.error:
+        write_result(task, first, target)

@@ -1,0 +1,265 @@
+"""Translates faces where they are: cut out and aligned, or in the whole picture at their scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from facesketch.alignment import align, framing_matrix
+from facesketch.faces import Face, FaceDetector
+from facesketch.geometry import Matrix, Outside, inverse, roll_of, scale_of
+from facesketch.tiles import finish_within, margin_of, translate_tiled
+from facesketch.translator import Picture, Translator, as_image, result_size
+from facesketch.weights_info import Direction
+
+Framing = Literal["portrait", "whole"]
+Chosen = Literal["largest", "all"]
+
+NO_FACE = "No face was found, so the picture was converted as it is."
+
+MAX_PORTRAIT = 1024
+"""Longest side of a portrait in pixels where no size is asked for."""
+
+MAX_PIXELS = 1_000_000
+"""Most pixels that a whole picture has in the network; faces that need more are converted apart."""
+
+MAX_ENLARGEMENT = 4.0
+"""Smaller faces are not enlarged more than this before the network: they have nothing to show."""
+
+OTHER_SCALE = 1.25
+"""A face larger or smaller than the picture's scale wants by this factor is converted apart."""
+
+OTHER_ROLL = math.radians(15)
+"""So is one that is turned by more than this."""
+
+PATCH_CORE = 0.75
+"""Share of a patch's radius within which it hides what is below it; from there on it fades."""
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """What became of the faces in a picture.
+
+    Attributes:
+        pictures: The results: portraits in the order of the faces, or the one whole picture.
+        faces: All that were found, largest first, in pixels of the original.
+        framing: What was done; "none" where no face was found.
+        note: What people should know of it: a sentence, or None.
+        working_size: Width and height that the whole picture had in the network.
+    """
+
+    pictures: tuple[Image.Image, ...]
+    faces: tuple[Face, ...]
+    framing: Literal["portrait", "whole", "none"]
+    note: str | None
+    working_size: tuple[int, int] | None = None
+
+
+def translate_faces(
+    translator: Translator,
+    picture: Picture,
+    direction: Direction,
+    framing: Framing,
+    *,
+    faces: Chosen = "largest",
+    size: int | None = None,
+    original_size: tuple[int, int] | None = None,
+) -> Framed:
+    """Find the faces in a picture and translate them in the framing that the generators learned.
+
+    Args:
+        translator: The generators.
+        picture: What `Translator.to_sketch` takes.
+        direction: Which generator to use.
+        framing: "portrait" gives an upright square portrait; "whole" gives the whole picture,
+            its faces at the scale the generators learned.
+        faces: The largest face decides, or every one gets a portrait, or its own scale.
+        size: Shorter side of the results in pixels; None gives a portrait the resolution that
+            the face has in the picture, at least the native and at most 1,024 px, and a whole
+            picture the size of the input.
+        original_size: Width and height that the picture had before it was decoded smaller.
+
+    Returns:
+        The results. Where no face is found, the picture is translated as it is, and a note says
+        so.
+
+    Raises:
+        ImageError: If the input is no picture, or the result would be too large.
+        WeightsError: If a network is missing or broken.
+    """
+    image = as_image(picture)
+    original_size = original_size or image.size
+    found = _detector().find(image)
+    if not found:
+        wanted = result_size(original_size, size)
+        prepared = translator.prepare(image, direction, size=wanted)
+        (planes,) = translator.run_prepared([prepared])
+        return Framed((translator.finish(prepared, planes),), (), "none", NO_FACE)
+    chosen = found if faces == "all" else found[:1]
+    grown = original_size[0] / image.width
+    originals = tuple(face.scaled(grown) for face in found)
+    if framing == "portrait":
+        pictures = _portraits(translator, image, direction, chosen, size)
+        return Framed(tuple(pictures), originals, framing, None)
+    wanted = result_size(original_size, size)
+    whole, working_size = _whole(translator, image, direction, chosen, wanted)
+    return Framed((whole,), originals, framing, None, working_size)
+
+
+def translate_back(
+    translator: Translator, framed: Framed, direction: Direction
+) -> list[Image.Image]:
+    """Translate results back, at the scale at which they were made.
+
+    Args:
+        translator: The generators.
+        framed: What `translate_faces` made.
+        direction: The other direction.
+
+    Returns:
+        A picture of the same size for each result.
+    """
+    if framed.working_size is None:
+        return translator.translate(framed.pictures, direction)
+    return [
+        translate_tiled(
+            translator,
+            picture.resize(framed.working_size, Image.Resampling.LANCZOS, reducing_gap=3.0),
+            direction,
+            picture.size,
+        )
+        for picture in framed.pictures
+    ]
+
+
+@cache
+def _detector() -> FaceDetector:
+    return FaceDetector()
+
+
+def _portraits(
+    translator: Translator,
+    image: Image.Image,
+    direction: Direction,
+    faces: Sequence[Face],
+    size: int | None,
+) -> list[Image.Image]:
+    """Translate each face alone."""
+    native = translator.info(direction).image_size
+    sizes = []
+    for face in faces:
+        own = round(native / scale_of(framing_matrix(face, native)))
+        default = min(max(native, own), max(native, MAX_PORTRAIT))
+        sizes.append(result_size((default, default), size)[0])
+    return _aligned(translator, image, direction, faces, sizes)
+
+
+def _aligned(
+    translator: Translator,
+    image: Image.Image,
+    direction: Direction,
+    faces: Sequence[Face],
+    sizes: Sequence[int],
+) -> list[Image.Image]:
+    """Cut faces out and translate them in one run; the results are squares of these sizes."""
+    info = translator.info(direction)
+    side, margin = info.image_size, margin_of(info)
+    outside: Outside = "mirror" if direction == "photo2sketch" else "paper"
+    jobs = [
+        translator.prepare(
+            align(image, face, side, margin=margin, outside=outside), direction, as_it_is=True
+        )
+        for face in faces
+    ]
+    translated = translator.run_prepared(jobs)
+    return [
+        finish_within(translator, job, planes, (side, side), (size, size))
+        for job, planes, size in zip(jobs, translated, sizes, strict=True)
+    ]
+
+
+def _working_size(
+    translator: Translator, image: Image.Image, direction: Direction, face: Face
+) -> tuple[int, int]:
+    """Width and height at which a face has the size that the network learned, within limits."""
+    scale = scale_of(framing_matrix(face, translator.info(direction).image_size))
+    scale = min(scale, MAX_ENLARGEMENT, math.sqrt(MAX_PIXELS / (image.width * image.height)))
+    return max(1, round(image.width * scale)), max(1, round(image.height * scale))
+
+
+def _whole(
+    translator: Translator,
+    image: Image.Image,
+    direction: Direction,
+    faces: Sequence[Face],
+    size: tuple[int, int],
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Translate the picture at the scale of its largest face, then what needs another one.
+
+    Returns:
+        The result, and the width and height that the picture had in the network.
+    """
+    working_size = _working_size(translator, image, direction, faces[0])
+    side = translator.info(direction).image_size
+    matrices = {face: framing_matrix(face, side) for face in faces}
+    scale = working_size[0] / image.width
+    working = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    result = translate_tiled(translator, working, direction, size)
+    apart = [face for face in faces if _differs(matrices[face], scale)]
+    if apart:
+        grown = size[0] / image.width
+        sizes = [max(1, round(side * grown / scale_of(matrices[face]))) for face in apart]
+        patches = _aligned(translator, image, direction, apart, sizes)
+        # Largest last: who stands in front is larger.
+        for face, patch in reversed(list(zip(apart, patches, strict=True))):
+            _paste(result, patch, _to_patch(matrices[face], patch.width / side, grown))
+    return result, working_size
+
+
+def _differs(matrix: Matrix, scale: float) -> bool:
+    """Say whether a face has another size or turn than the network should see."""
+    ratio = scale_of(matrix) / scale
+    is_other_size = max(ratio, 1 / ratio) > OTHER_SCALE
+    return is_other_size or abs(roll_of(matrix)) > OTHER_ROLL
+
+
+def _to_patch(matrix: Matrix, patch_scale: float, result_scale: float) -> Matrix:
+    """Map the result to a patch, from the map of the picture to the network's frame."""
+    return np.column_stack([matrix[:, :2] / result_scale, matrix[:, 2]]) * patch_scale
+
+
+def _paste(result: Image.Image, patch: Image.Image, matrix: Matrix) -> None:
+    """Lay a patch on the result, fading towards its edge.
+
+    Args:
+        result: The picture, changed in place.
+        patch: Square picture of the same mode.
+        matrix: Similarity from the result to the patch.
+    """
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * patch.width
+    back = inverse(matrix)
+    places = corners @ back[:, :2].T + back[:, 2]
+    low = np.maximum(0, np.floor(places.min(axis=0))).astype(int)
+    high = np.minimum(result.size, np.ceil(places.max(axis=0))).astype(int)
+    size = (int(high[0] - low[0]), int(high[1] - low[1]))
+    shifted = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ low])
+    data = tuple(float(value) for value in shifted.ravel())
+    turned, mask = (
+        layer.transform(size, Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
+        for layer in (patch, _fading(patch.width))
+    )
+    result.paste(turned, (int(low[0]), int(low[1])), mask)
+
+
+def _fading(side: int) -> Image.Image:
+    """Mask of a patch: an ellipse around head and collar with a soft edge."""
+    x = (np.arange(side) + 0.5) / side * 2 - 1
+    radius = np.hypot(x[None], x[:, None])
+    share = np.clip((1 - radius) / (1 - PATCH_CORE), 0, 1)
+    return Image.fromarray(np.rint(255 * share * share * (3 - 2 * share)).astype(np.uint8))

@@ -1,0 +1,287 @@
+"""What the server converts with: the generators, the classifier, and the queue before them.
+
+On a CPU one picture alone is converted by all threads together, several by one thread each: so
+both the wait and the throughput are best. Larger batches save no time there, so none are gathered
+(benchmarks/serving.py measures both).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+from PIL import Image
+
+from facesketch import images
+from facesketch.allocator import return_large_memory
+from facesketch.convert import as_is, by_faces
+from facesketch.domain import DomainClassifier, DomainGuess
+from facesketch.errors import ImageTooLargeError, UsageError
+from facesketch.framing import Framed, translate_back, translate_faces
+from facesketch.images import Float32Array
+from facesketch.server.config import ServerConfig
+from facesketch.server.options import MAX_SIZE, ConvertOptions, Format
+from facesketch.server.turnstile import ClientGoneError, Ticket, Turnstile
+from facesketch.translator import PROVIDERS, Translator, result_size
+from facesketch.weights_info import DIRECTIONS, Direction, WeightsInfo
+
+SPARE_TURNS = 2
+"""So many more than there are threads have a turn: they decode and encode while others are in the
+network, which is worth a fifth of the throughput on two cores."""
+
+MAX_SIDE = 32_768
+"""Longest side of a picture that is taken, px."""
+
+MAX_RESULT_PIXELS = 4096 * 4096
+"""Most pixels of a result."""
+
+LARGE_PIXELS = 8_000_000
+"""Larger pictures are decoded and converted one at a time, so that memory is bounded."""
+
+IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
+    "png": "PNG",
+    "jpeg": "JPEG",
+    "webp": "WEBP",
+}
+"""Names of file types in requests, and Pillow's."""
+
+
+class _Limits(TypedDict):
+    """What an upload may be."""
+
+    max_pixels: int
+    formats: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """A picture of an answer.
+
+    Attributes:
+        media_type: For instance "image/png".
+        width: Pixels.
+        height: Pixels.
+        data: The encoded file.
+    """
+
+    media_type: str
+    width: int
+    height: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What became of one picture.
+
+    Attributes:
+        direction: Which way it was converted.
+        guess: What it was taken for, where the request did not say the direction.
+        framed: The faces that were found, and what was done with them.
+        pictures: The results; more than one only if all faces were asked for.
+        round_trips: For each result the picture converted back, where that was asked for.
+        milliseconds: From the start of decoding to the end of encoding, without the queue.
+    """
+
+    direction: Direction
+    guess: DomainGuess | None
+    framed: Framed
+    pictures: list[EncodedPicture]
+    round_trips: list[EncodedPicture]
+    milliseconds: float
+
+
+class Engine:
+    """Converts for all requests; shared by all threads of the server."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        """Load the generators and convert once each way, so that the first client does not wait.
+
+        Raises:
+            WeightsError: If a generator is missing or broken.
+            UsageError: If the device is not there.
+        """
+        return_large_memory()
+        num_turns = config.num_threads + SPARE_TURNS
+        self.turnstile = Turnstile(num_turns, config.max_pending, config.time_limit_s)
+        self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
+        self._current = threading.local()
+        self._large = threading.Lock()
+        self._classifier = DomainClassifier()
+        self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
+        is_cpu = self._wide.provider == PROVIDERS["cpu"] and config.num_threads > 1
+        self._narrow = _ServingTranslator(config, 1, self._check_current) if is_cpu else self._wide
+        self.info: dict[Direction, WeightsInfo] = {}
+        for direction in DIRECTIONS:
+            for translator in (self._wide, self._narrow):
+                self.info[direction] = translator.info(direction)
+                size = self.info[direction].image_size
+                blank = Image.new("RGB", (size, size), "white")
+                translate_faces(translator, blank, direction, "whole")  # the face detector too
+        self.model_name = self._wide.weights.name
+        self.model_version = f"{self.model_name}-{_digest(self._wide)[:8]}"
+
+    def convert(
+        self,
+        files: Sequence[bytes],
+        options: ConvertOptions,
+        is_gone: Callable[[], bool],
+        default_format: Format = "png",
+    ) -> list[Conversion | Exception]:
+        """Convert the pictures of one request, each after those that came before it.
+
+        Args:
+            files: The encoded pictures.
+            options: What the request asked for.
+            is_gone: Says whether the client has left.
+            default_format: File type of the results unless the options name one.
+
+        Returns:
+            For each picture what became of it, or why it could not be converted.
+
+        Raises:
+            OverloadedError: If the queue is full.
+            ClientGoneError: If the client leaves before all are converted.
+        """
+        with self.turnstile.admitted(is_gone, num_turns=len(files)) as ticket:
+            return [self._try(data, options, ticket, default_format) for data in files]
+
+    def _try(
+        self, data: bytes, options: ConvertOptions, ticket: Ticket, default_format: Format
+    ) -> Conversion | Exception:
+        try:
+            size = images.upright_size(data, **self._limits)  # refuse before waiting
+            _check_sizes(size, options)
+            with self.turnstile.turn(ticket), self._turn_of(size):
+                self._current.ticket = ticket
+                try:
+                    return self._convert(data, size, options, options.format or default_format)
+                finally:
+                    del self._current.ticket
+        except ClientGoneError:
+            raise
+        except MemoryError:
+            return ImageTooLargeError(
+                "The picture does not fit into the server's memory; send a smaller one."
+            )
+        except Exception as error:  # noqa: BLE001  # told of this picture; the others go on
+            return error
+
+    def _turn_of(self, size: tuple[int, int]) -> AbstractContextManager[object]:
+        return self._large if size[0] * size[1] > LARGE_PIXELS else nullcontext()
+
+    def _convert(
+        self, data: bytes, size: tuple[int, int], options: ConvertOptions, file_format: Format
+    ) -> Conversion:
+        started = time.perf_counter()
+        translator = self._wide if self._current.ticket.is_alone else self._narrow
+        draft_size = as_is.DRAFT_SIZE if options.align == "none" else by_faces.DRAFT_SIZE
+        image = images.open_image(data, draft_size=draft_size, **self._limits)
+        self._check_current()
+        direction, guess = self._direction(image, options)
+        framed = _translate(translator, image, direction, options, size)
+        self._check_current()
+        pictures = [_encode(picture, direction, file_format) for picture in framed.pictures]
+        round_trips: list[EncodedPicture] = []
+        if options.round_trip:
+            back: Direction = "sketch2photo" if direction == "photo2sketch" else "photo2sketch"
+            returned = translate_back(translator, framed, back)
+            self._check_current()
+            round_trips = [_encode(picture, back, file_format) for picture in returned]
+        milliseconds = (time.perf_counter() - started) * 1000
+        return Conversion(direction, guess, framed, pictures, round_trips, milliseconds)
+
+    def _direction(
+        self, image: Image.Image, options: ConvertOptions
+    ) -> tuple[Direction, DomainGuess | None]:
+        if options.direction != "auto":
+            return options.direction, None
+        guess = self._classifier.guess(image)
+        return ("photo2sketch" if guess.domain == "photo" else "sketch2photo"), guess
+
+    def _check_current(self) -> None:
+        """Stop this thread's conversion if nobody waits for it any more."""
+        ticket: Ticket | None = getattr(self._current, "ticket", None)
+        if ticket is not None:  # there is none while the generators are loaded
+            ticket.check()
+
+
+class _ServingTranslator(Translator):
+    """Looks up before each run of a network whether the result is still wanted."""
+
+    def __init__(self, config: ServerConfig, num_threads: int, check: Callable[[], None]) -> None:
+        super().__init__(config.weights, device=config.device, num_threads=num_threads)
+        self._check = check
+
+    def run(self, direction: Direction, batch: Float32Array) -> Float32Array:
+        """Run the network, unless nobody waits for the result any more."""
+        self._check()
+        return super().run(direction, batch)
+
+
+def _default_size(size: tuple[int, int]) -> int:
+    """Shorter side of the result where none is asked for: the picture's own, within limits."""
+    scale = min(1.0, math.sqrt(MAX_RESULT_PIXELS / (size[0] * size[1])))
+    return min(MAX_SIZE, max(1, math.floor(min(size) * scale)))
+
+
+def _check_sizes(size: tuple[int, int], options: ConvertOptions) -> None:
+    """Refuse what would be too long, or come out too large."""
+    if max(size) > MAX_SIDE:
+        raise ImageTooLargeError(
+            f"The picture is {size[0]} x {size[1]} pixels; no side may be longer than {MAX_SIDE:,}."
+        )
+    if options.size is None or options.align == "portrait":
+        return
+    width, height = result_size(size, options.size)
+    if width * height > MAX_RESULT_PIXELS:
+        raise UsageError(
+            f"The result would have {width} x {height} pixels, more than {MAX_RESULT_PIXELS:,}; "
+            "ask for a smaller size."
+        )
+
+
+def _translate(
+    translator: Translator,
+    image: Image.Image,
+    direction: Direction,
+    options: ConvertOptions,
+    original_size: tuple[int, int],
+) -> Framed:
+    """Translate a picture as it is, or by its faces."""
+    size = options.size or _default_size(original_size)
+    if options.align == "none":
+        prepared = translator.prepare(image, direction, size=result_size(original_size, size))
+        (planes,) = translator.run_prepared([prepared])
+        return Framed((translator.finish(prepared, planes),), (), "none", None)
+    return translate_faces(
+        translator,
+        image,
+        direction,
+        options.align,
+        faces=options.faces,
+        size=options.size if options.align == "portrait" else size,
+        original_size=original_size,
+    )
+
+
+def _encode(image: Image.Image, direction: Direction, file_format: Format) -> EncodedPicture:
+    """Encode a result; a photo says in its metadata that it was generated."""
+    data = images.encode(
+        image, IMAGE_FORMATS[file_format], generated_photo=direction == "sketch2photo"
+    )
+    return EncodedPicture(f"image/{file_format}", image.width, image.height, data)
+
+
+def _digest(translator: Translator) -> str:
+    """Hash the files of both generators: what tells one version of the weights from another."""
+    digest = hashlib.sha256()
+    for direction in DIRECTIONS:
+        digest.update((translator.weights / f"{direction}.onnx").read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,131 @@
+/** Talks to /api/v1/convert; every failure becomes a sentence. */
+
+import { askForKey, hasKey, keyHeaders } from "./key.js";
+import { settings } from "./settings.js";
+
+const ADDRESS = "/api/v1/convert";
+const MAX_TRIES = 5;
+
+/**
+ * @typedef {"photo2sketch" | "sketch2photo"} Direction
+ *
+ * @typedef {Object} Options
+ * @property {Direction | "auto"} direction
+ * @property {"none" | "portrait" | "whole"} align
+ * @property {"largest" | "all"} [faces]
+ *
+ * @typedef {Object} Answer
+ * @property {Direction} direction
+ * @property {{domain: string, probability: number, is_sure: boolean} | null} detected
+ * @property {number} milliseconds
+ * @property {"none" | "portrait" | "whole"} alignment
+ * @property {string | null} note
+ * @property {{media_type: string, width: number, height: number, data: string}[]} images
+ */
+
+/** A refusal by the server, or its silence. */
+export class ApiError extends Error {
+  /**
+   * @param {string} sentence To show as it is.
+   * @param {number | null} retryAfterMs How long to wait before asking again, if that may help.
+   */
+  constructor(sentence, retryAfterMs = null) {
+    super(sentence);
+    this.name = "ApiError";
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/**
+ * Convert one picture and learn all about it; waits and tries again while the server is busy.
+ *
+ * @param {Blob} picture
+ * @param {Options} options
+ * @param {AbortSignal} signal
+ * @param {(seconds: number) => void} onWait Called once a second while waiting.
+ * @returns {Promise<Answer>}
+ */
+export async function convert(picture, options, signal, onWait) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const response = await post(picture, options, "application/json", signal);
+      return await response.json();
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.retryAfterMs === null || tries === MAX_TRIES) throw error;
+      await countDown(error.retryAfterMs, signal, onWait);
+    }
+  }
+}
+
+/**
+ * Convert one of many pictures, as small and as quick as it goes; does not wait.
+ *
+ * @param {Blob} picture
+ * @param {Options} options
+ * @param {AbortSignal} signal
+ * @returns {Promise<Blob>} A JPEG.
+ */
+export async function convertFrame(picture, options, signal) {
+  const response = await post(picture, options, "image/jpeg", signal);
+  return response.blob();
+}
+
+/**
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ * @returns {Promise<void>} Ends early, without an error, when the signal is given.
+ */
+export function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener("abort", done);
+  });
+}
+
+async function countDown(milliseconds, signal, onWait) {
+  for (let left = Math.ceil(milliseconds / 1000); left > 0; left -= 1) {
+    onWait(left);
+    await pause(1000, signal);
+    signal.throwIfAborted();
+  }
+}
+
+async function post(picture, options, accept, signal) {
+  const body = new FormData();
+  body.append("image", picture, picture.name ?? "picture");
+  for (const [name, value] of Object.entries(options)) body.append(name, value);
+  if (settings.needs_key && !hasKey()) await askForKey(); // before a large picture goes for nothing
+  for (;;) {
+    signal.throwIfAborted();
+    const headers = { Accept: `${accept}, application/problem+json`, ...keyHeaders() };
+    const response = await reach({ method: "POST", body, headers, signal });
+    if (response.ok) return response;
+    if (response.status !== 401) throw await refusal(response);
+    await askForKey();
+  }
+}
+
+async function reach(request) {
+  try {
+    return await fetch(ADDRESS, request);
+  } catch (error) {
+    if (request.signal.aborted) throw error;
+    throw new ApiError("The server cannot be reached. See that it still runs, then try again.");
+  }
+}
+
+async function refusal(response) {
+  const isBusy = response.status === 429 || response.status === 503;
+  const seconds = Number(response.headers.get("Retry-After")) || 1;
+  const retryAfterMs = isBusy ? seconds * 1000 : null;
+  const isProblem = response.headers.get("Content-Type")?.includes("application/problem+json");
+  const problem = isProblem ? await response.json() : {};
+  const sentence = problem.detail ?? `The server answered ${response.status}; try again, or try another picture.`;
+  return new ApiError(sentence, retryAfterMs);
+}

@@ -1,0 +1,63 @@
+/** The API key: from the address (#key=...) or asked for, kept until the tab is closed. */
+
+import { byId } from "./settings.js";
+
+const CAN_BE_SENT = /^[!-~]+$/; // headers carry ASCII
+const NAME = "facesketch-key";
+const dialog = /** @type {HTMLDialogElement} */ (byId("key-dialog"));
+const field = /** @type {HTMLInputElement} */ (byId("key"));
+const note = byId("key-note");
+
+/** @type {Promise<void> | null} */
+let asking = null;
+
+/** Take the key out of the address, where it would be seen and bookmarked. */
+export function takeKeyFromAddress() {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!key) return;
+  if (CAN_BE_SENT.test(key)) sessionStorage.setItem(NAME, key);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+/** @returns {boolean} Whether there is a key, right or wrong. */
+export function hasKey() {
+  return sessionStorage.getItem(NAME) !== null;
+}
+
+/** @returns {Record<string, string>} Headers that carry the key, if there is one. */
+export function keyHeaders() {
+  const key = sessionStorage.getItem(NAME);
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+/**
+ * Ask the person for the key; requests that need it at once share one question.
+ *
+ * @returns {Promise<void>} Rejects with an AbortError if the person cancels.
+ */
+export function askForKey() {
+  asking ??= ask().finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+function ask() {
+  if (hasKey()) note.textContent = "That key was not accepted; try it again.";
+  field.value = "";
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve, reject) => {
+    const closed = () => {
+      const key = field.value.trim();
+      if (dialog.returnValue === "ok" && key) {
+        // What no header can carry is wrong too; the server will say so.
+        sessionStorage.setItem(NAME, CAN_BE_SENT.test(key) ? key : "-");
+        resolve();
+      } else {
+        reject(new DOMException("No key was given.", "AbortError"));
+      }
+    };
+    dialog.addEventListener("close", closed, { once: true });
+  });
+}

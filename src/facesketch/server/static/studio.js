@@ -1,0 +1,203 @@
+/** The studio: which view is on the desk, and the way of a picture from source to result. */
+
+import { convert } from "./api.js";
+import { CameraView } from "./camera-view.js";
+import { DrawView } from "./draw-view.js";
+import { Visit } from "./history.js";
+import { takeKeyFromAddress } from "./key.js";
+import { complain, say, sizeInWords } from "./messages.js";
+import { chosenOptions, enableOptions, listenToOptions } from "./options.js";
+import { listenForPictures } from "./pictures.js";
+import { ResultView } from "./result.js";
+import { byId } from "./settings.js";
+import { openPicture, release, worksOf } from "./work.js";
+
+const VIEWS = ["welcome", "working", "result", "camera", "draw"];
+const OTHER_WAY = { photo2sketch: "sketch2photo", sketch2photo: "photo2sketch" };
+const SLOW_MS = 1500; // from here on waiting is counted aloud
+
+/** @type {AbortController | null} What is being converted; a new picture aborts it. */
+let current = null;
+/** @type {import("./work.js").Source | null} What lies on the sheet, converted again when an option changes. */
+let onSheet = null;
+let mode = "picture";
+const stage = byId("stage");
+const result = new ResultView();
+const visit = new Visit((work) => openWork(work), () => startOver());
+const views = {
+  picture: { enter: () => show(result.work ? "result" : "welcome"), leave: drop },
+  camera: enteringShows("camera", new CameraView(take, chosenOptions)),
+  draw: enteringShows("draw", new DrawView(take)),
+};
+
+function enteringShows(name, view) {
+  const enter = () => {
+    show(name);
+    view.enter();
+  };
+  return { enter, leave: () => view.leave() };
+}
+
+/** Put one view on the desk; focus that was on the desk stays there. */
+function show(name) {
+  const focused = document.activeElement;
+  const hadFocus = stage.contains(focused);
+  for (const view of VIEWS) byId(`view-${view}`).hidden = view !== name;
+  if (!hadFocus || (focused !== stage && focused.checkVisibility())) return;
+  const target = stage.querySelector(".view:not([hidden]) compare-slider") ?? stage;
+  target.focus({ preventScroll: true });
+}
+
+function changeMode(name) {
+  if (name !== mode) {
+    views[mode].leave();
+    mode = name;
+    say("");
+    scrollTo(0, 0);
+  }
+  for (const button of document.querySelectorAll("[data-mode]")) {
+    button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+  }
+  enableOptions(mode !== "draw");
+  views[mode].enter();
+}
+
+/** Let go of what is being converted, without a word. */
+function drop() {
+  current?.abort();
+  current = null;
+}
+
+/** A picture came in: convert it, whatever the page was doing. */
+function take(source) {
+  changeMode("picture");
+  // Where a picture came from tells its direction only until the person says otherwise.
+  const options = chosenOptions();
+  convertSource(source, { ...options, direction: source.direction ?? options.direction });
+}
+
+/** Convert a picture and show what became of it; a newer call takes over. */
+async function convertSource(source, options) {
+  drop();
+  onSheet = source;
+  const controller = new AbortController();
+  current = controller;
+  const { signal } = controller;
+  const picture = await openPicture(source.blob);
+  try {
+    if (signal.aborted) return;
+    showWorking(picture);
+    const answer = await patiently(source, options, signal);
+    const works = await worksOf(source, answer);
+    if (signal.aborted) return works.forEach((done) => release(done.before, done.after));
+    for (const done of works.reverse()) visit.add(done);
+    openWork(works.at(-1), true);
+    say(inWords(answer));
+  } catch (error) {
+    if (current !== controller) return; // something newer speaks for itself
+    show(result.work ? "result" : "welcome");
+    if (error.name === "AbortError") say("Cancelled.");
+    else complain(error.message);
+  } finally {
+    release(picture);
+    if (current === controller) current = null;
+  }
+}
+
+/** Convert, and say how long it takes. */
+async function patiently(source, options, signal) {
+  const began = performance.now();
+  say(`Sending ${sizeInWords(source.blob.size)} and converting it …`);
+  const clock = setInterval(() => {
+    const elapsed = performance.now() - began;
+    if (elapsed > SLOW_MS) say(`Still converting, ${Math.round(elapsed / 1000)} s so far …`);
+  }, 1000);
+  try {
+    return await convert(source.blob, options, signal, (seconds) => {
+      clearInterval(clock);
+      say(`The server is busy; trying again in ${seconds} s.`);
+    });
+  } finally {
+    clearInterval(clock);
+  }
+}
+
+function showWorking(picture) {
+  const image = /** @type {HTMLImageElement} */ (byId("working-picture"));
+  const blank = byId("working-blank");
+  image.hidden = !picture.isShown;
+  blank.hidden = picture.isShown;
+  blank.textContent = "This browser cannot show the picture; the server may well read it.";
+  image.src = picture.isShown ? picture.url : "";
+  show("working");
+}
+
+function openWork(done, isNew = false) {
+  if (!isNew) {
+    drop();
+    changeMode("picture");
+    onSheet = done.source;
+    say("");
+    scrollTo(0, 0);
+  }
+  result.show(done, isNew);
+  show("result");
+}
+
+function startOver() {
+  drop();
+  onSheet = null;
+  result.clear();
+  say("");
+  if (mode === "picture") show("welcome");
+}
+
+/** What was done, in a sentence or two. */
+function inWords(answer) {
+  const sentences = [];
+  if (answer.detected) {
+    const { domain, probability, is_sure: isSure } = answer.detected;
+    const kind = domain === "photo" ? "a photo" : "a drawing";
+    sentences.push(
+      isSure
+        ? `Taken for ${kind}.`
+        : `This may be ${kind} (${Math.round(100 * probability)} %); if not, change the direction.`,
+    );
+  }
+  if (answer.note) sentences.push(answer.note);
+  if (answer.images.length > 1) sentences.push(`${answer.images.length} faces, all in This visit.`);
+  const ms = answer.milliseconds;
+  sentences.push(ms < 1000 ? `Done in ${Math.round(ms)} ms.` : `Done in ${(ms / 1000).toFixed(1)} s.`);
+  return sentences.join(" ");
+}
+
+/** Feed the result back, the other way. */
+function turnBack() {
+  const done = result.work;
+  const source = { blob: done.after.blob, name: `${done.source.name}-back` };
+  // A portrait has the learned framing already; a whole picture needs its scale again.
+  const align = done.alignment === "whole" ? "whole" : "none";
+  convertSource(source, { direction: OTHER_WAY[done.direction], align });
+}
+
+takeKeyFromAddress();
+listenForPictures(take, (error) => complain(error.message));
+listenToOptions(() => {
+  if (mode === "picture" && onSheet) convertSource(onSheet, chosenOptions());
+});
+for (const button of document.querySelectorAll("[data-mode]")) {
+  button.addEventListener("click", () => changeMode(button.dataset.mode));
+}
+byId("turn-back").addEventListener("click", turnBack);
+byId("another").addEventListener("click", () => {
+  startOver();
+  byId("file").focus();
+});
+byId("cancel").addEventListener("click", () => current?.abort());
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && !document.querySelector("dialog[open]")) current?.abort();
+});
+if (/Mac|iPhone|iPad/.test(navigator.platform)) {
+  for (const key of document.querySelectorAll("[data-modifier]")) key.textContent = "⌘";
+}
+document.body.dataset.ready = "";

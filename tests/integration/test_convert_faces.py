@@ -1,0 +1,126 @@
+"""`facesketch convert --align` on real files."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from face_pictures import GREY, scene
+
+
+@pytest.fixture(autouse=True)
+def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every test works in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not list(tmp_path.rglob("*.tmp")), "a temporary file was left behind"
+
+
+@pytest.fixture
+def three_faces() -> Path:
+    path = Path("three.jpg")
+    scene((1200, 600), (30, 250, 160), (280, 80, 400), (800, 200, 250)).save(path, quality=95)
+    return path
+
+
+def run(*args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "facesketch", "convert", "--to", "sketch", *map(str, args)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60)
+
+
+def lines(done: subprocess.CompletedProcess[bytes]) -> list[str]:
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().splitlines()
+
+
+def names() -> list[str]:
+    return sorted(path.as_posix() for path in Path().rglob("*") if path.is_file())
+
+
+def size_of(name: str) -> tuple[int, int]:
+    with Image.open(name) as image:
+        return image.size
+
+
+def test_the_largest_face_becomes_a_square_portrait(three_faces: Path, weights_dir: Path) -> None:
+    done = run(three_faces, "--align", "portrait", "--weights", weights_dir)
+    assert lines(done) == ["three.jpg -> three_sketch.png (3 faces, the largest taken)"]
+    assert size_of("three_sketch.png") == pytest.approx((400, 400), rel=0.1)
+
+
+def test_every_face_gets_a_numbered_portrait_and_is_no_input_later(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    options = ("--align", "portrait", "--faces", "all", "--weights", weights_dir)
+    results = [f"three_sketch{end}.png" for end in ("", "_face2", "_face3")]
+    assert lines(run(".", *options)) == [f"three.jpg -> {', '.join(results)} (3 faces)"]
+    assert names() == ["three.jpg", *sorted(results)]
+    assert size_of(results[0]) > size_of(results[1]) > size_of(results[2])
+    again = lines(run(".", *options))
+    assert again[0].startswith("three.jpg: skipped, three_sketch.png is there")
+    assert again[1].startswith("3 more left out")
+    assert names() == ["three.jpg", *sorted(results)]
+
+
+def test_the_whole_picture_keeps_its_size(three_faces: Path, weights_dir: Path) -> None:
+    options = ("--align", "whole", "--faces", "all", "-o", "out", "--weights", weights_dir)
+    assert lines(run(three_faces, *options)) == [f"three.jpg -> {Path('out/three.png')} (3 faces)"]
+    assert size_of("out/three.png") == (1200, 600)
+
+
+def test_a_small_face_in_a_large_jpeg_is_not_lost_to_a_draft(weights_dir: Path) -> None:
+    scene((6000, 4000), (4000, 1500, 420)).save("holiday.jpg")
+    done = run("holiday.jpg", "--align", "portrait", "--weights", weights_dir)
+    assert lines(done) == ["holiday.jpg -> holiday_sketch.png (1 face)"]
+
+
+def test_a_picture_without_a_face_is_converted_as_it_is_and_that_is_said(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    Image.new("RGB", (90, 60), GREY).save("empty.png")
+    done = run("empty.png", three_faces, "--align", "portrait", "--weights", weights_dir)
+    assert lines(done) == [
+        "empty.png -> empty_sketch.png (No face was found, so the picture was converted as it is.)",
+        "three.jpg -> three_sketch.png (3 faces, the largest taken)",
+    ]
+    assert size_of("empty_sketch.png") == (90, 60)
+
+
+def test_one_that_fails_does_not_stop_the_others(three_faces: Path, weights_dir: Path) -> None:
+    Path("broken.jpg").write_text("no picture")
+    done = run("broken.jpg", three_faces, "--align", "whole", "--weights", weights_dir)
+    assert done.returncode == 1
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("facesketch: broken.jpg is not a picture that can be read")
+    assert size_of("three_sketch.png") == (1200, 600)
+
+
+def test_standard_input_goes_to_standard_output(three_faces: Path, weights_dir: Path) -> None:
+    done = run("-", "--align", "whole", "--weights", weights_dir, stdin=three_faces.read_bytes())
+    assert done.stderr.decode().strip() == "- -> - (3 faces, the largest taken)"
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        assert image.size == (1200, 600)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["three.jpg", "--faces", "all"], "--faces says which faces --align goes by"),
+        (["three.jpg", "--align", "mouth"], "'mouth' is not one of 'portrait', 'whole'"),
+        (["-", "--align", "portrait", "--faces", "all"], "Standard output takes one picture"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_wrong_usage_exits_with_2_and_a_sentence(
+    three_faces: Path, args: list[str], sentence: str
+) -> None:
+    done = run(*args, stdin=three_faces.read_bytes())
+    assert done.returncode == 2
+    assert sentence in done.stderr.decode()
+    assert names() == ["three.jpg"]

@@ -1,0 +1,42 @@
+"""The OpenAPI document is valid, and the server does what it says."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from server_helpers import Server
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.dev
+def test_the_document_is_valid(client: FlaskClient) -> None:
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415
+
+    OpenAPIV31SpecValidator(client.get("/api/openapi.json").get_json()).validate()
+
+
+def test_every_endpoint_is_described(app: Flask, client: FlaskClient) -> None:
+    described = set(client.get("/api/openapi.json").get_json()["paths"])
+    pages = {"/", "/api/docs", "/samples/<name>", "/static/<path:filename>"}
+    assert {rule.rule for rule in app.url_map.iter_rules()} - pages == described
+
+
+@pytest.mark.dev
+def test_the_running_server_does_what_the_document_says(serve: Callable[..., Server]) -> None:
+    server = serve()
+    done = subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "run", f"{server.url}/api/openapi.json",
+         "--max-examples", "25", "--seed", "1", "--no-color", "--generation-database", "none"],
+        env=os.environ | {"SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(TESTS)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-6000:]

@@ -1,0 +1,236 @@
+"""Who is let in, how often, and what every answer says to browsers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from facesketch.errors import ConfigError
+from facesketch.server.config import ServerConfig, build_config, is_loopback
+from server_helpers import encoded, form
+
+CONVERT = "/api/v1/convert"
+KEY = "a-long-secret"
+EVERYWHERE = "0.0.0.0"  # noqa: S104
+ELSEWHERE = {"environ_base": {"REMOTE_ADDR": "203.0.113.9"}}
+
+
+@pytest.mark.parametrize("path", ["/", "/api/docs", "/healthz", "/nothing", "/static/nothing.js"])
+def test_every_answer_carries_the_headers(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Permissions-Policy"].startswith("camera=(self)")
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_results_are_not_kept_by_caches(client: FlaskClient) -> None:
+    assert client.post(CONVERT, **form(encoded())).headers["Cache-Control"] == "no-store"
+
+
+def test_pages_of_other_sites_may_not_convert(client: FlaskClient) -> None:
+    answer = client.post(CONVERT, headers={"Sec-Fetch-Site": "cross-site"}, **form(encoded()))
+    assert answer.status_code == 403
+    for theirs in (
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://localhost:9999"},
+        {"Origin": "null"},
+    ):
+        assert client.post(CONVERT, headers=theirs, **form(encoded())).status_code == 403
+    for ours in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://localhost"}, {}):
+        assert client.post(CONVERT, headers=ours, **form(encoded())).status_code == 200
+
+
+@pytest.mark.parametrize("path", [CONVERT, "/api/v1/batch", "/convert"])
+def test_without_a_key_only_this_machine_is_served(client: FlaskClient, path: str) -> None:
+    answer = client.post(path, **form(encoded()), **ELSEWHERE)
+    assert answer.status_code == 403
+    assert "FACESKETCH_API_KEY" in answer.get_json(force=True)["detail"]
+
+
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+def test_a_client_behind_an_unknown_proxy_is_not_this_machine(
+    client: FlaskClient, header: str
+) -> None:
+    assert client.get("/api/v1/models", headers={header: "127.0.0.1"}).status_code == 403
+    assert client.get("/api/v1/models").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["studio.example", "192.168.1.5:8000", "localhost.example"])
+def test_a_name_that_is_not_of_this_machine_may_be_a_proxys_or_a_strangers(
+    client: FlaskClient, host: str
+) -> None:
+    assert client.get("/api/v1/models", headers={"Host": host}).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost:8000", "127.0.0.1:8000", "[::1]:8000"])
+def test_this_machine_has_several_names(client: FlaskClient, host: str) -> None:
+    assert client.get("/api/v1/models", headers={"Host": host}).status_code == 200
+
+
+def test_with_a_key_others_need_it(make_app: Callable[..., Flask]) -> None:
+    client = make_app(api_key=KEY).test_client()
+    for given in (
+        "",
+        "wrong",
+        KEY,
+        f"Basic {KEY}",
+        f"Bearer {KEY}x",
+        "Bearer ",
+        "Bearer schlüssel",
+    ):
+        answer = client.post(
+            CONVERT, headers={"Authorization": given}, **form(encoded()), **ELSEWHERE
+        )
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for scheme in ("Bearer", "bearer"):
+        right = {"Authorization": f"{scheme} {KEY}"}
+        answer = client.post(CONVERT, headers=right, **form(encoded()), **ELSEWHERE)
+        assert answer.status_code == 200
+    assert client.post(CONVERT, **form(encoded())).status_code == 200, "this machine needs none"
+
+
+def test_without_the_key_others_see_only_what_tells_nothing(
+    make_app: Callable[..., Flask],
+) -> None:
+    client = make_app(api_key=KEY).test_client()
+    for path in ("/", "/api/docs", "/api/openapi.json", "/healthz", "/readyz"):
+        assert client.get(path, **ELSEWHERE).status_code == 200
+    for path in ("/metrics", "/api/v1/models"):
+        assert client.get(path, **ELSEWHERE).status_code == 401
+
+
+def test_a_public_server_lets_everyone_in(make_app: Callable[..., Flask]) -> None:
+    client = make_app(public=True).test_client()
+    assert client.post(CONVERT, **form(encoded()), **ELSEWHERE).status_code == 200
+
+
+def test_keys_cannot_be_guessed_at_leisure(make_app: Callable[..., Flask]) -> None:
+    client = make_app(api_key=KEY).test_client()
+    wrong = {"Authorization": "Bearer a-wrong-secret"}
+    statuses = [
+        client.get("/api/v1/models", headers=wrong, **ELSEWHERE).status_code for _ in range(25)
+    ]
+    assert statuses[:20] == [401] * 20
+    assert statuses[20:] == [429] * 5
+
+
+def test_no_forwarded_header_makes_a_client_one_of_this_machine(
+    make_app: Callable[..., Flask],
+) -> None:
+    client = make_app(proxies=1, api_key=KEY).test_client()
+    for forwarded in ("127.0.0.1", "127.0.0.1, 203.0.113.9", "::1", "localhost"):
+        for address in ("127.0.0.1", "172.17.0.1", "203.0.113.9"):
+            answer = client.get(
+                "/api/v1/models",
+                headers={"X-Forwarded-For": forwarded},
+                environ_base={"REMOTE_ADDR": address},
+            )
+            assert answer.status_code == 401, (forwarded, address)
+    assert client.get("/api/v1/models").status_code == 200, "without a proxy, from this machine"
+
+
+def test_who_asks_through_a_proxy_is_limited_by_its_header(make_app: Callable[..., Flask]) -> None:
+    client = make_app(proxies=1, public=True, rate_limit=1).test_client()
+
+    def ask(proxy: str, forwarded: str) -> int:
+        return client.post(
+            CONVERT,
+            headers={"X-Forwarded-For": forwarded},
+            environ_base={"REMOTE_ADDR": proxy},
+            **form(encoded()),
+        ).status_code
+
+    assert [ask("172.17.0.1", "203.0.113.1"), ask("172.17.0.1", "203.0.113.2")] == [200, 200]
+    assert ask("172.17.0.1", "203.0.113.1") == 429
+    assert [ask("8.8.8.8", "1.1.1.1"), ask("8.8.8.8", "1.1.1.2")] == [200, 429], (
+        "who is not in the private network is no proxy of ours"
+    )
+
+
+def test_clients_elsewhere_are_limited_each_on_its_own(make_app: Callable[..., Flask]) -> None:
+    client = make_app(public=True, rate_limit=2).test_client()
+
+    def ask(address: str) -> int:
+        base = {"REMOTE_ADDR": address}
+        answer = client.post(CONVERT, **form(encoded()), environ_base=base)
+        if answer.status_code == 429:
+            assert 1 <= int(answer.headers["Retry-After"]) <= 60
+            assert "wait" in answer.get_json(force=True)["detail"]
+        return answer.status_code
+
+    assert [ask("203.0.113.9") for _ in range(3)] == [200, 200, 429]
+    assert ask("203.0.113.10") == 200
+    assert [ask(f"2001:db8::{host}") for host in range(3)] == [200, 200, 429], "one network"
+    assert [ask("127.0.0.1") for _ in range(4)] == [200] * 4, "this machine is not limited"
+
+
+def test_every_picture_of_a_batch_counts(make_app: Callable[..., Flask]) -> None:
+    client = make_app(public=True, rate_limit=3).test_client()
+
+    def ask(num_pictures: int) -> int:
+        files = [(io.BytesIO(encoded()), "x.png") for _ in range(num_pictures)]
+        return client.post(
+            "/api/v1/batch",
+            data={"images": files},
+            content_type="multipart/form-data",
+            **ELSEWHERE,
+        ).status_code
+
+    assert [ask(2), ask(2)] == [200, 429]
+    assert ask(4) == 422, "it could never pass"
+
+
+@pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.168.1.5", "studio.example"])
+def test_a_server_that_others_can_reach_needs_a_key_or_a_word(host: str) -> None:
+    with pytest.raises(ConfigError, match="--api-key"):
+        build_config({"host": host}, {})
+    assert build_config({"host": host, "public": True}, {}).public
+    assert build_config({"host": host, "api_key": KEY}, {}).api_key
+
+
+def test_so_does_one_behind_a_proxy() -> None:
+    with pytest.raises(ConfigError, match="behind a proxy"):
+        build_config({"proxies": 1}, {})
+
+
+def test_settings_come_from_the_environment_and_options_win() -> None:
+    environment = {"FACESKETCH_PORT": "9000", "FACESKETCH_MAX_PENDING": "5", "PORT": "1"}
+    config = build_config({"port": "9001", "host": None}, environment)
+    assert (config.port, config.max_pending, config.host) == (9001, 5, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"port": "x"}, "port"),
+        ({"api_key": "short"}, "--api-key"),
+        ({"max_pending": 0}, "--max-pending"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        build_config(settings, {})
+
+
+def test_the_key_is_not_shown() -> None:
+    assert KEY not in repr(ServerConfig(api_key=KEY))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("localhost", True), ("127.0.0.1", True), ("127.8.9.1", True), ("::1", True),
+     ("::ffff:127.0.0.1", True), (EVERYWHERE, False), ("10.0.0.1", False), ("", False),
+     ("localhost.example", False)],
+)  # fmt: skip
+def test_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected

@@ -1,0 +1,273 @@
+"""The server as a process: waitress by default, gunicorn where one wants processes."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import re
+import select
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facesketch.server.engine import SPARE_TURNS
+from server_helpers import Server, encoded
+
+BOUNDARY = "a-boundary"
+CONVERT = "/api/v1/convert"
+REQUEST_LINES = f"POST {CONVERT} HTTP/1.1\r\nHost: localhost\r\n"
+
+
+def body_of(data: bytes, **fields: str) -> bytes:
+    parts = [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'.encode()
+        for name, value in fields.items()
+    ]
+    head = 'Content-Disposition: form-data; name="image"; filename="../../etc/passwd"'
+    parts.append(f"--{BOUNDARY}\r\n{head}\r\nContent-Type: image/png\r\n\r\n".encode() + data)
+    return b"".join(parts) + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+def post(
+    port: int, data: bytes, *, context: ssl.SSLContext | None = None, **fields: str
+) -> tuple[int, bytes, Any]:
+    connection = (
+        http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
+        if context
+        else http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    )
+    headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+    try:
+        connection.request("POST", CONVERT, body_of(data, **fields), headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read(), answer.headers
+    finally:
+        connection.close()
+
+
+def received(connection: socket.socket) -> bytes:
+    """Read until the server closes the connection."""
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def get(url: str, context: ssl.SSLContext | None = None) -> bytes:
+    with urllib.request.urlopen(url, timeout=30, context=context) as answer:  # noqa: S310
+        return bytes(answer.read())
+
+
+def large_png() -> bytes:
+    """Five MB that do not compress."""
+    noise = np.random.default_rng(0).integers(0, 256, (1300, 1300, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).save(buffer, "PNG", compress_level=1)
+    assert buffer.tell() > 5_000_000
+    return buffer.getvalue()
+
+
+def test_it_says_where_it_is_and_converts(serve: Callable[..., Server]) -> None:
+    server = serve()
+    status, data, headers = post(server.port, encoded(), direction="photo2sketch")
+    assert (status, headers["Content-Type"], data[:4]) == (200, "image/png", b"\x89PNG")
+    assert headers["Server"] == "facesketch"
+
+
+def test_uploads_and_results_never_touch_the_disk(
+    serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    nowhere = str(tmp_path / "file" / "below a file")  # not even root can write there
+    server = serve(TMPDIR=nowhere, TEMP=nowhere, TMP=nowhere)
+    data = large_png()
+    status, result, _ = post(server.port, data, direction="sketch2photo")
+    assert status == 200
+    assert len(result) > 100_000
+    counters = Path(f"/proc/{server.process.pid}/io")
+    if counters.exists():
+        found = re.search(r"^write_bytes: (\d+)", counters.read_text(), re.MULTILINE)
+        assert found
+        assert int(found[1]) < 100_000
+
+
+def test_no_picture_is_named_in_the_log(serve: Callable[..., Server]) -> None:
+    server = serve()
+    post(server.port, encoded())
+    post(server.port, b"no picture")
+    log = server.stop()
+    assert "passwd" not in log
+    assert "Traceback" not in log
+
+
+def test_an_upload_above_the_limit_is_refused_in_json_before_it_is_read(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve("--max-upload-mb", "1")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(f"{REQUEST_LINES}Content-Length: 50000000\r\n\r\n".encode())
+        head, _, body = received(connection).partition(b"\r\n\r\n")
+    assert b" 413 " in head
+    assert b"application/problem+json" in head
+    assert b"X-Content-Type-Options: nosniff" in head
+    assert json.loads(body)["status"] == 413
+
+
+def test_a_malformed_request_is_refused_in_json(serve: Callable[..., Server]) -> None:
+    server = serve()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n")
+        head, _, body = received(connection).partition(b"\r\n\r\n")
+    assert b" 400 " in head
+    assert json.loads(body)["status"] == 400
+
+
+def test_who_hangs_up_is_not_converted(serve: Callable[..., Server]) -> None:
+    server = serve("--threads", "1")
+    picture = encoded((2048, 2048), "JPEG")
+    headers = f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+    body = body_of(picture, direction="photo2sketch", size="2048")
+    request = f"{REQUEST_LINES}{headers}Content-Length: {len(body)}\r\n\r\n"
+    slow = {"size": "2048", "round_trip": "true"}
+    num_turns = 1 + SPARE_TURNS
+    firsts = [
+        threading.Thread(target=post, args=(server.port, picture), kwargs=slow)
+        for _ in range(num_turns)
+    ]
+    for first in firsts:
+        first.start()
+    wait_for(server, rf"^facesketch_pending_requests {num_turns}.0$")
+    with ExitStack() as connections:
+        for _ in range(5):
+            connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+            connections.enter_context(connection).sendall(request.encode() + body)
+        wait_for(server, rf"^facesketch_pending_requests {num_turns + 5}.0$")
+    wait_for(server, r'status="499"} 5\.0')
+    for first in firsts:
+        first.join()
+    assert post(server.port, encoded(), direction="photo2sketch")[0] == 200
+    metrics = get(f"{server.url}/metrics").decode()
+    counts = re.findall(r"^facesketch_conversion_seconds_count.* (\S+)$", metrics, re.MULTILINE)
+    assert sum(map(float, counts)) == num_turns + 1
+
+
+def wait_for(server: Server, pattern: str) -> str:
+    """Read the metrics until they show something."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        text = get(f"{server.url}/metrics").decode()
+        if re.search(pattern, text, re.MULTILINE):
+            return text
+    raise AssertionError(f"{pattern} did not come up in {text}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_it_finish_what_is_in(
+    serve: Callable[..., Server], number: signal.Signals
+) -> None:
+    server = serve("--threads", "1")
+    picture = encoded((2048, 2048), "JPEG")
+    answers: list[tuple[int, bytes, Any]] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(post(server.port, picture, size="2048")))
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    wait_for(server, r"^facesketch_pending_requests 3.0$")
+    server.process.send_signal(number)
+    for thread in threads:
+        thread.join()
+    assert [status for status, _, _ in answers] == [200] * 3
+    assert server.process.wait(30) == 0
+
+
+def test_a_port_that_is_taken_is_said(weights_dir: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run("serve", "--weights", str(weights_dir), "--port", port)
+    assert done.returncode == 2
+    assert port in done.stderr
+    assert "--port" in done.stderr
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "facesketch", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "named"),
+    [
+        (["--host", "0.0.0.0"], 2, "--api-key"),  # noqa: S104
+        (["--port", "many"], 2, "port"),
+        (["--weights", "nowhere"], 1, "nowhere"),
+        (["--device", "abacus"], 2, "abacus"),
+    ],
+)
+def test_what_cannot_be_served_is_said_in_a_sentence(
+    arguments: list[str], code: int, named: str
+) -> None:
+    done = run("serve", *arguments)
+    assert done.returncode == code
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.dev
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_the_gunicorn_command_of_the_readme(
+    weights_dir: Path, tmp_path: Path, secure: bool
+) -> None:
+    options: list[str] = []
+    context = None
+    if secure:
+        certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1",
+             "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-out", certificate, "-keyout", key],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        options = ["--certfile", str(certificate), "--keyfile", str(key)]
+        context = ssl.create_default_context(cafile=str(certificate))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "--threads", "72", "--bind", "127.0.0.1:0", *options,
+         "facesketch.server.app:create_app()"],
+        env=os.environ | {"FACESKETCH_WEIGHTS": str(weights_dir)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        port = 0
+        while not port:
+            assert select.select([process.stderr], [], [], 30)[0], "gunicorn did not start"
+            line = process.stderr.readline()
+            assert line, "gunicorn ended"
+            found = re.search(r"Listening at: https?://127.0.0.1:(\d+)", line)
+            port = int(found[1]) if found else 0
+        status, data, _ = post(port, encoded(), context=context, direction="photo2sketch")
+        assert (status, data[:4]) == (200, b"\x89PNG")
+        assert get(f"http{'s' * secure}://127.0.0.1:{port}/readyz", context)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
