@@ -79,6 +79,13 @@ class TrainConfig(BaseModel):
         le=4.0,
     )
     flip: bool = setting(True, "Data", "", "Mirror half of the images.")
+    augment_sketches: bool = setting(
+        False,
+        "Data",
+        "",
+        "Show sketch2photo sketches in other strokes, tones and papers; the clean ones are judged "
+        "and asked back.",
+    )
     num_workers: int = setting(
         2, "Data", "processes", "Processes that read images; 0 reads in the trainer.",
         ge=0, resume=True,

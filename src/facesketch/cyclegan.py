@@ -49,7 +49,9 @@ class CycleGAN(nn.Module):
         """Return the two discriminators by the domain that they judge."""
         return {"photo": self.disc_photo, "sketch": self.disc_sketch}
 
-    def forward(self, real_photo: Tensor, real_sketch: Tensor) -> Translated:
+    def forward(
+        self, real_photo: Tensor, real_sketch: Tensor, redrawn_sketch: Tensor | None = None
+    ) -> Translated:
         """Translate both domains there and back.
 
         No layer looks across the batch, so inputs of one generator go through it together; the
@@ -58,15 +60,18 @@ class CycleGAN(nn.Module):
         Args:
             real_photo: (B, 3, H, W), range [-1, 1].
             real_sketch: (B, sketch_channels, H, W), range [-1, 1].
+            redrawn_sketch: What sketch2photo is shown in its place, same shape and range. The
+                cycle asks for the real one, so that the way there and back cleans it up.
         """
-        photo, sketch = real_photo, real_sketch
+        photo = real_photo
+        sketch = real_sketch if redrawn_sketch is None else redrawn_sketch
         n = len(photo)
         if self.lambda_identity == 0:
             fake_sketch = self.gen_photo2sketch(photo).float()
             both = self.gen_sketch2photo(torch.cat([fake_sketch, sketch])).float()
             rec_photo, fake_photo = both[:n], both[n:]
             return Translated(fake_photo, fake_sketch, rec_photo, self._sketch(fake_photo))
-        both = self.gen_photo2sketch(torch.cat([photo, self.as_photo(sketch)])).float()
+        both = self.gen_photo2sketch(torch.cat([photo, self.as_photo(real_sketch)])).float()
         fake_sketch, idt_sketch = both[:n], both[n:]
         both = self.gen_sketch2photo(torch.cat([fake_sketch, sketch, self.as_sketch(photo)]))
         rec_photo, fake_photo, idt_photo = both.float().split([n, len(sketch), n])

@@ -129,12 +129,15 @@ class TrainState:
         moved = images.to(self.device, non_blocking=True)
         return moved.contiguous(memory_format=torch.channels_last)
 
-    def train_step(self, photo: Tensor, sketch: Tensor) -> dict[str, float]:
+    def train_step(
+        self, photo: Tensor, sketch: Tensor, redrawn_sketch: Tensor | None = None
+    ) -> dict[str, float]:
         """Do one step: generators, then discriminators, both judged before either moves.
 
         Args:
             photo: (B, 3, H, W), float32, range [-1, 1].
             sketch: (B, sketch_channels, H, W), float32, range [-1, 1].
+            redrawn_sketch: What sketch2photo is shown in its place, where that differs.
 
         Returns:
             Every loss by name, weighted as in `losses`, and the two gradient norms.
@@ -146,9 +149,11 @@ class TrainState:
             optimizer.zero_grad(set_to_none=True)
         parts = self.config.accumulate
         totals: dict[str, Tensor] = {}
-        for part in zip(photo.chunk(parts), sketch.chunk(parts), strict=True):
-            real_photo, real_sketch = (self.to_device(images) for images in part)
-            for name, loss in self._backward(real_photo, real_sketch, 1 / parts).items():
+        shown = sketch if redrawn_sketch is None else redrawn_sketch
+        chunks = [images.chunk(parts) for images in (photo, sketch, shown)]
+        for part in zip(*chunks, strict=True):
+            on_device = [self.to_device(images) for images in part]
+            for name, loss in self._backward(*on_device, weight=1 / parts).items():
                 totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / parts
         totals["grad_norm_gen"] = _grad_norm(self._gen_params)
         totals["grad_norm_disc"] = _grad_norm(self._disc_params)
@@ -161,12 +166,14 @@ class TrainState:
         self._advance()
         return values
 
-    def _backward(self, photo: Tensor, sketch: Tensor, weight: float) -> dict[str, Tensor]:
+    def _backward(
+        self, photo: Tensor, sketch: Tensor, shown: Tensor, *, weight: float
+    ) -> dict[str, Tensor]:
         """Add the gradients of one part of the batch; returns detached losses."""
         model = self.model
         _set_requires_grad(self._disc_params, False)
         with self.autocast():
-            translated = model(photo, sketch)
+            translated = model(photo, sketch, shown)
             gen_losses = model.generator_losses(photo, sketch, translated)
         (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(self._disc_params, True)

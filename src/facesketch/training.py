@@ -242,7 +242,7 @@ class _Loop:
             raise
         learning_rate = self.state.learning_rate
         try:
-            values = self.state.train_step(batch.photo, batch.sketch)
+            values = self.state.train_step(batch.photo, batch.sketch, batch.redrawn_sketch)
         except NonFiniteLossError as error:
             path = self._save()
             raise NonFiniteLossError(

@@ -105,6 +105,16 @@ def test_a_batch_in_parts_gives_the_same_step_as_a_whole_one() -> None:
     torch.testing.assert_close(pools[0]["images"], pools[1]["images"], rtol=1e-2, atol=1e-2)
 
 
+def test_the_judge_of_sketches_sees_clean_ones_as_real() -> None:
+    state = TrainState(tiny_config(pool_size=0), 10)
+    seen: list[torch.Tensor] = []
+    state.model.disc_sketch.register_forward_pre_hook(lambda _net, args: seen.append(args[0]))
+    photo, sketch = batch(state, 0)
+    state.train_step(photo, sketch, -sketch)
+    [fake, both] = seen
+    assert torch.equal(both, torch.cat([sketch, fake.detach()]))
+
+
 def test_a_state_that_was_saved_and_loaded_goes_on_to_the_bit(tmp_path: Path) -> None:
     state = TrainState(tiny_config(pool_size=2), 10)
     for seed in range(3):

@@ -26,6 +26,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("load_scale", 0.5),
     ("load_scale", "nan"),
     ("flip", "perhaps"),
+    ("augment_sketches", "some"),
     ("num_workers", -1),
     ("generator", "unet"),
     ("upsample", "bilinear"),

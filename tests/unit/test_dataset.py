@@ -233,6 +233,22 @@ def test_sketches_have_three_channels_where_the_settings_say_so(data: Path) -> N
     assert batch.sketch.shape == (2, 3, 32, 32)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_redrawn_sketches_come_beside_the_clean_ones(data: Path, channels: int) -> None:
+    kind = {"data": data, "sketch_channels": channels}
+    clean = batches(tiny_config(**kind))
+    both = batches(tiny_config(**kind, augment_sketches=True))
+    assert all(batch.redrawn_sketch is None for batch in clean)
+    for a, b in zip(clean, both, strict=True):
+        assert torch.equal(a.photo, b.photo)
+        assert torch.equal(a.sketch, b.sketch)
+        assert b.redrawn_sketch.shape == b.sketch.shape
+        assert b.redrawn_sketch.abs().max() <= 1
+    assert any(not torch.equal(batch.redrawn_sketch, batch.sketch) for batch in both)
+    rest = batches(tiny_config(**kind, augment_sketches=True, num_workers=1), first_step=4)
+    assert not list(differences(contents(rest), contents(both)[4:]))
+
+
 def test_a_broken_image_is_replaced_by_another_and_named(tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "set", num_photos=2, num_sketches=1)
     truncated = root / "train" / "photos" / "1.png"

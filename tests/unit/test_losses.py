@@ -67,6 +67,19 @@ def test_a_forward_pass_equals_the_generators_one_by_one(model: CycleGAN) -> Non
 
 
 @torch.no_grad()
+def test_a_redrawn_sketch_is_what_becomes_a_photo_and_nothing_else(model: CycleGAN) -> None:
+    photo, sketch, redrawn = pictures(3, 1), pictures(1, 2), pictures(1, 3)
+    plain, seen = model(photo, sketch), model(photo, sketch, redrawn)
+    torch.testing.assert_close(seen.fake_photo, model.gen_sketch2photo(redrawn))
+    torch.testing.assert_close(seen.rec_sketch, model.gen_photo2sketch(seen.fake_photo))
+    for name in ("fake_sketch", "rec_photo", "idt_photo", "idt_sketch"):
+        torch.testing.assert_close(getattr(seen, name), getattr(plain, name))
+    asked_back = (seen.rec_sketch - sketch).abs().mean() * model.lambda_cycle
+    losses_seen = model.generator_losses(photo, sketch, seen)
+    torch.testing.assert_close(losses_seen["cycle_sketch"], asked_back)
+
+
+@torch.no_grad()
 def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> None:
     photo, sketch = pictures(3, 1), pictures(1, 2)
     made = Translated(

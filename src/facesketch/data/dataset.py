@@ -15,10 +15,17 @@ from torch.utils.data import DataLoader, Dataset
 
 from facesketch import images
 from facesketch.config import TrainConfig
+from facesketch.data.augment import redraw
 from facesketch.data.files import ImageFolder
-from facesketch.data.sampler import Draw, StepSampler, augmentation_rng, replacement
+from facesketch.data.sampler import (
+    Draw,
+    StepSampler,
+    augmentation_rng,
+    redrawing_rng,
+    replacement,
+)
 from facesketch.errors import DataError, ImageError
-from facesketch.images import Domain
+from facesketch.images import Domain, Uint8Array
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""
@@ -43,6 +50,7 @@ class Batch:
     Attributes:
         photo: (B, 3, H, W).
         sketch: (B, 1 or 3, H, W).
+        redrawn_sketch: The sketches as other hands would draw them, where the settings say so.
         broken: Images that were skipped while this batch was read.
         error: Why the batch could not be filled, if so. It travels as a value because a worker's
             exception arrives with its traceback in the message.
@@ -50,12 +58,19 @@ class Batch:
 
     photo: Tensor
     sketch: Tensor
+    redrawn_sketch: Tensor | None = None
     broken: list[Broken] = field(default_factory=list)
     error: str | None = None
 
     def pin_memory(self) -> Batch:
         """Move to page-locked memory; the DataLoader calls this where a GPU waits."""
-        return replace(self, photo=self.photo.pin_memory(), sketch=self.sketch.pin_memory())
+        redrawn = self.redrawn_sketch
+        return replace(
+            self,
+            photo=self.photo.pin_memory(),
+            sketch=self.sketch.pin_memory(),
+            redrawn_sketch=None if redrawn is None else redrawn.pin_memory(),
+        )
 
 
 @dataclass(frozen=True)
@@ -130,6 +145,7 @@ class UnpairedImages(Dataset[Batch]):
         self.size = config.image_size
         self.load_size = max(config.image_size, round(config.image_size * config.load_scale))
         self.flip = config.flip
+        self.augment_sketches = config.augment_sketches
         self.modes: dict[Domain, images.Mode] = {
             "photo": "RGB",
             "sketch": "L" if config.sketch_channels == 1 else "RGB",
@@ -138,14 +154,18 @@ class UnpairedImages(Dataset[Batch]):
     def __getitem__(self, draws: list[Draw]) -> Batch:
         broken: list[Broken] = []
         try:
-            photo = torch.stack([self._read("photo", d.photo, d.number, broken) for d in draws])
-            sketch = torch.stack([self._read("sketch", d.sketch, d.number, broken) for d in draws])
+            photos = [self._read("photo", d.photo, d.number, broken) for d in draws]
+            sketches = [self._read("sketch", d.sketch, d.number, broken) for d in draws]
         except DataError as error:
-            return Batch(torch.empty(0), torch.empty(0), broken, str(error))
-        return Batch(photo, sketch, broken)
+            return Batch(torch.empty(0), torch.empty(0), broken=broken, error=str(error))
+        redrawn = None
+        if self.augment_sketches:
+            rngs = [redrawing_rng(self.seed, d.number) for d in draws]
+            redrawn = _stack([redraw(s, rng) for s, rng in zip(sketches, rngs, strict=True)])
+        return Batch(_stack(photos), _stack(sketches), redrawn, broken)
 
-    def _read(self, domain: Domain, index: int, number: int, broken: list[Broken]) -> Tensor:
-        """Read one augmented image (C, H, W); a broken one is replaced by another."""
+    def _read(self, domain: Domain, index: int, number: int, broken: list[Broken]) -> Uint8Array:
+        """Read one cropped image (H, W) or (H, W, 3); a broken one is replaced by another."""
         folder = self.domains.folder(domain)
         for attempt in range(MAX_ATTEMPTS):
             path = folder.path(index)
@@ -155,20 +175,25 @@ class UnpairedImages(Dataset[Batch]):
                 broken.append(Broken(domain, str(path), str(error)))
                 index = replacement(self.seed, number, domain, attempt, len(folder))
                 continue
-            return self._augment(image, augmentation_rng(self.seed, number, domain))
+            return self._crop(image, augmentation_rng(self.seed, number, domain))
         raise DataError(
             f"{MAX_ATTEMPTS} images in a row under {folder.root} cannot be read, the last one is "
             f"{broken[-1].path}; run `facesketch data check`."
         )
 
-    def _augment(self, image: Image.Image, rng: np.random.Generator) -> Tensor:
+    def _crop(self, image: Image.Image, rng: np.random.Generator) -> Uint8Array:
         left = int(rng.integers(image.width - self.size + 1))
         top = int(rng.integers(image.height - self.size + 1))
         mirror = bool(rng.integers(2)) and self.flip
         image = image.crop((left, top, left + self.size, top + self.size))
         if mirror:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        return torch.from_numpy(images.normalise(np.asarray(image)))
+        return np.asarray(image)
+
+
+def _stack(pictures: list[Uint8Array]) -> Tensor:
+    """Write pictures as network input (B, C, H, W), range [-1, 1]."""
+    return torch.stack([torch.from_numpy(images.normalise(picture)) for picture in pictures])
 
 
 def centre_crop(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Tensor:

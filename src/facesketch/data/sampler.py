@@ -10,7 +10,7 @@ from torch.utils.data import Sampler
 
 from facesketch.images import Domain
 
-_STREAM = {"photo": 1, "sketch": 2, "replacement": 3, "augmentation": 4}
+_STREAM = {"photo": 1, "sketch": 2, "replacement": 3, "augmentation": 4, "redrawing": 5}
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ class StepSampler(Sampler[list[Draw]]):
 def augmentation_rng(seed: int, number: int, domain: Domain) -> np.random.Generator:
     """Return the source of every random choice made for one image of one sample."""
     return np.random.default_rng((seed, _STREAM["augmentation"], _STREAM[domain], number))
+
+
+def redrawing_rng(seed: int, number: int) -> np.random.Generator:
+    """Return the source of every random choice made in redrawing the sketch of one sample."""
+    return np.random.default_rng((seed, _STREAM["redrawing"], number))
 
 
 def replacement(seed: int, number: int, domain: Domain, attempt: int, size: int) -> int:
