@@ -112,6 +112,17 @@ class TrainConfig(BaseModel):
     lambda_identity: float = setting(
         0.0, "Losses", "weight", "Identity, 0 for none; the paper's 0.5 x lambda_cycle is 5.", ge=0
     )
+    cycle_noise: float = setting(
+        0.0, "Losses", "of the range -1 to 1",
+        "Standard deviation of noise on generated images that go back, so that they hide nothing.",
+        ge=0, le=1,
+    )  # fmt: skip
+    diff_augment: str = setting(
+        "",
+        "Losses",
+        "",
+        "Changes to all that discriminators see: some of color,translation,cutout.",
+    )
     pool_size: int = setting(
         50, "Losses", "images", "History of generated images shown to each discriminator.", ge=0
     )
@@ -215,6 +226,14 @@ class TrainConfig(BaseModel):
             ) from None
         return path
 
+    @field_validator("diff_augment")
+    @classmethod
+    def _check_policy(cls, policy: str) -> str:
+        parts = policy.split(",") if policy else []
+        if not {*parts} <= {"color", "translation", "cutout"} or len({*parts}) < len(parts):
+            raise ValueError("must be some of color, translation, cutout with commas between")
+        return policy
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.data is not None and (self.photos is not None or self.sketches is not None):
@@ -238,6 +257,11 @@ class TrainConfig(BaseModel):
         folders = {name: getattr(self, name) for name in ("data", "photos", "sketches")}
         known = {name: path.absolute() for name, path in folders.items() if path is not None}
         return self.model_copy(update=known)
+
+    @property
+    def diff_augment_policy(self) -> frozenset[str]:
+        """The parts of `diff_augment`."""
+        return frozenset(self.diff_augment.split(",")) - {""}
 
     def has_data(self) -> bool:
         """Say whether it is known where the images are."""

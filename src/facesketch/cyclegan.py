@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,15 @@ from facesketch.models import PatchDiscriminator, generator
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in brightness (ITU-R BT.601)."""
+
+
+Change = Callable[[Tensor], Tensor]
+"""A change to images (B, C, H, W) that keeps their shape and passes gradients."""
+
+
+def unchanged(images: Tensor) -> Tensor:
+    """Return images as they are."""
+    return images
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,11 @@ class CycleGAN(nn.Module):
         return {"photo": self.disc_photo, "sketch": self.disc_sketch}
 
     def forward(
-        self, real_photo: Tensor, real_sketch: Tensor, redrawn_sketch: Tensor | None = None
+        self,
+        real_photo: Tensor,
+        real_sketch: Tensor,
+        redrawn_sketch: Tensor | None = None,
+        before_return: Change = unchanged,
     ) -> Translated:
         """Translate both domains there and back.
 
@@ -62,20 +76,24 @@ class CycleGAN(nn.Module):
             real_sketch: (B, sketch_channels, H, W), range [-1, 1].
             redrawn_sketch: What sketch2photo is shown in its place, same shape and range. The
                 cycle asks for the real one, so that the way there and back cleans it up.
+            before_return: What happens to generated images of both domains that go back: photos
+                too, as they can hide the strokes that an artist was free to choose.
         """
         photo = real_photo
         sketch = real_sketch if redrawn_sketch is None else redrawn_sketch
         n = len(photo)
         if self.lambda_identity == 0:
             fake_sketch = self.gen_photo2sketch(photo).float()
-            both = self.gen_sketch2photo(torch.cat([fake_sketch, sketch])).float()
+            both = self.gen_sketch2photo(torch.cat([before_return(fake_sketch), sketch])).float()
             rec_photo, fake_photo = both[:n], both[n:]
-            return Translated(fake_photo, fake_sketch, rec_photo, self._sketch(fake_photo))
+            rec_sketch = self._sketch(before_return(fake_photo))
+            return Translated(fake_photo, fake_sketch, rec_photo, rec_sketch)
         both = self.gen_photo2sketch(torch.cat([photo, self.as_photo(real_sketch)])).float()
         fake_sketch, idt_sketch = both[:n], both[n:]
-        both = self.gen_sketch2photo(torch.cat([fake_sketch, sketch, self.as_sketch(photo)]))
+        returning = before_return(fake_sketch)
+        both = self.gen_sketch2photo(torch.cat([returning, sketch, self.as_sketch(photo)]))
         rec_photo, fake_photo, idt_photo = both.float().split([n, len(sketch), n])
-        rec_sketch = self._sketch(fake_photo)
+        rec_sketch = self._sketch(before_return(fake_photo))
         return Translated(fake_photo, fake_sketch, rec_photo, rec_sketch, idt_photo, idt_sketch)
 
     def _sketch(self, photo: Tensor) -> Tensor:
@@ -93,16 +111,22 @@ class CycleGAN(nn.Module):
         return (photo * weights).sum(dim=1, keepdim=True)
 
     def generator_losses(
-        self, real_photo: Tensor, real_sketch: Tensor, t: Translated
+        self,
+        real_photo: Tensor,
+        real_sketch: Tensor,
+        t: Translated,
+        before_judging: Change = unchanged,
     ) -> dict[str, Tensor]:
         """Return the generators' losses, weighted; their sum is what to minimise.
 
         A photo that went in as luma cannot come back in colour: with grayscale sketches its
         identity loss compares the luma.
         """
+        judged_sketch = self.disc_sketch(before_judging(t.fake_sketch)).float()
+        judged_photo = self.disc_photo(before_judging(t.fake_photo)).float()
         result = {
-            "gan_sketch": losses.generator_gan_loss(self.disc_sketch(t.fake_sketch).float()),
-            "gan_photo": losses.generator_gan_loss(self.disc_photo(t.fake_photo).float()),
+            "gan_sketch": losses.generator_gan_loss(judged_sketch),
+            "gan_photo": losses.generator_gan_loss(judged_photo),
             "cycle_photo": self.lambda_cycle
             * losses.cycle_consistency_loss(t.rec_photo, real_photo),
             "cycle_sketch": self.lambda_cycle
@@ -118,7 +142,12 @@ class CycleGAN(nn.Module):
         return result
 
     def discriminator_losses(
-        self, real_photo: Tensor, real_sketch: Tensor, old_photo: Tensor, old_sketch: Tensor
+        self,
+        real_photo: Tensor,
+        real_sketch: Tensor,
+        old_photo: Tensor,
+        old_sketch: Tensor,
+        before_judging: Change = unchanged,
     ) -> dict[str, Tensor]:
         """Return the discriminators' losses.
 
@@ -127,10 +156,11 @@ class CycleGAN(nn.Module):
             real_sketch: (B, sketch_channels, H, W).
             old_photo: Generated photos from the pool, without gradient.
             old_sketch: Generated sketches from the pool, without gradient.
+            before_judging: What happens to all of them, each on its own, before they are judged.
         """
         n = len(real_photo)
-        photo = self.disc_photo(torch.cat([real_photo, old_photo])).float()
-        sketch = self.disc_sketch(torch.cat([real_sketch, old_sketch])).float()
+        photo = self.disc_photo(before_judging(torch.cat([real_photo, old_photo]))).float()
+        sketch = self.disc_sketch(before_judging(torch.cat([real_sketch, old_sketch]))).float()
         return {
             "disc_photo": losses.discriminator_loss(photo[:n], photo[n:]),
             "disc_sketch": losses.discriminator_loss(sketch[:n], sketch[n:]),

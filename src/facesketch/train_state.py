@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
+from facesketch.disturbances import Disturbances
 from facesketch.errors import ConfigError, NonFiniteLossError
 from facesketch.image_pool import ImagePool
 
@@ -151,9 +152,12 @@ class TrainState:
         totals: dict[str, Tensor] = {}
         shown = sketch if redrawn_sketch is None else redrawn_sketch
         chunks = [images.chunk(parts) for images in (photo, sketch, shown)]
+        number = self.step * len(photo)
         for part in zip(*chunks, strict=True):
             on_device = [self.to_device(images) for images in part]
-            for name, loss in self._backward(*on_device, weight=1 / parts).items():
+            numbers = range(number, number := number + len(part[0]))
+            disturb = Disturbances(self.config, numbers, self.device)
+            for name, loss in self._backward(*on_device, disturb=disturb, weight=1 / parts).items():
                 totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / parts
         totals["grad_norm_gen"] = _grad_norm(self._gen_params)
         totals["grad_norm_disc"] = _grad_norm(self._disc_params)
@@ -167,21 +171,29 @@ class TrainState:
         return values
 
     def _backward(
-        self, photo: Tensor, sketch: Tensor, shown: Tensor, *, weight: float
+        self,
+        photo: Tensor,
+        sketch: Tensor,
+        shown: Tensor,
+        *,
+        disturb: Disturbances,
+        weight: float,
     ) -> dict[str, Tensor]:
         """Add the gradients of one part of the batch; returns detached losses."""
         model = self.model
         _set_requires_grad(self._disc_params, False)
         with self.autocast():
-            translated = model(photo, sketch, shown)
-            gen_losses = model.generator_losses(photo, sketch, translated)
+            translated = model(photo, sketch, shown, disturb.before_return)
+            gen_losses = model.generator_losses(photo, sketch, translated, disturb.before_judging)
         (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(self._disc_params, True)
         old_photo = self.pools["photo"].query(translated.fake_photo.detach())
         old_sketch = self.pools["sketch"].query(translated.fake_sketch.detach())
         del translated
         with self.autocast():
-            disc_losses = model.discriminator_losses(photo, sketch, old_photo, old_sketch)
+            disc_losses = model.discriminator_losses(
+                photo, sketch, old_photo, old_sketch, disturb.before_judging
+            )
         (torch.stack(list(disc_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         return {name: loss.detach() for name, loss in (gen_losses | disc_losses).items()}
 

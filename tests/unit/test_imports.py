@@ -32,6 +32,8 @@ ORDER = [
     "models",
     "losses",
     "image_pool",
+    "diff_augment",
+    "disturbances",
     "cyclegan",
     "train_state",
     "memory",

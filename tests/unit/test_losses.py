@@ -80,6 +80,34 @@ def test_a_redrawn_sketch_is_what_becomes_a_photo_and_nothing_else(model: CycleG
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("lambda_identity", [0.0, 5.0])
+def test_noise_lies_on_what_goes_back_and_on_nothing_else(lambda_identity: float) -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(lambda_identity=lambda_identity))
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    plain, seen = model(photo, sketch), model(photo, sketch, before_return=lambda fake: fake + 0.3)
+    assert torch.equal(seen.fake_sketch, plain.fake_sketch)
+    torch.testing.assert_close(seen.fake_photo, plain.fake_photo)
+    back = model.gen_sketch2photo(plain.fake_sketch + 0.3)
+    torch.testing.assert_close(seen.rec_photo, back, rtol=1e-4, atol=1e-4)
+    back = model.gen_photo2sketch(plain.fake_photo + 0.3)
+    torch.testing.assert_close(seen.rec_sketch, back, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_real_and_generated_images_are_judged_as_they_were_changed(model: CycleGAN) -> None:
+    images = pictures(3, 1), pictures(1, 2), pictures(3, 3), pictures(1, 4)
+    changed = model.discriminator_losses(*images, before_judging=torch.neg)
+    expected = model.discriminator_losses(*(-image for image in images))
+    assert changed == expected
+    photo, sketch, fake_photo, fake_sketch = images
+    made = Translated(fake_photo, fake_sketch, photo, sketch)
+    changed = model.generator_losses(photo, sketch, made, before_judging=torch.neg)
+    judged = model.disc_sketch(-fake_sketch)
+    torch.testing.assert_close(changed["gan_sketch"], losses.generator_gan_loss(judged))
+
+
+@torch.no_grad()
 def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> None:
     photo, sketch = pictures(3, 1), pictures(1, 2)
     made = Translated(

@@ -10,7 +10,14 @@ from torch.utils.data import Sampler
 
 from facesketch.images import Domain
 
-_STREAM = {"photo": 1, "sketch": 2, "replacement": 3, "augmentation": 4, "redrawing": 5}
+_STREAM = {
+    "photo": 1,
+    "sketch": 2,
+    "replacement": 3,
+    "augmentation": 4,
+    "redrawing": 5,
+    "disturbance": 6,
+}
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,13 @@ def augmentation_rng(seed: int, number: int, domain: Domain) -> np.random.Genera
 def redrawing_rng(seed: int, number: int) -> np.random.Generator:
     """Return the source of every random choice made in redrawing the sketch of one sample."""
     return np.random.default_rng((seed, _STREAM["redrawing"], number))
+
+
+def disturbance_seeds(seed: int, number: int) -> tuple[int, int]:
+    """Return two seeds of what is random about one sample within a step, 32 bits each."""
+    key = (seed, _STREAM["disturbance"], number)
+    first, second = np.random.SeedSequence(key).generate_state(2).tolist()
+    return first, second
 
 
 def replacement(seed: int, number: int, domain: Domain, attempt: int, size: int) -> int:
