@@ -112,6 +112,13 @@ class TrainConfig(BaseModel):
     lambda_identity: float = setting(
         0.0, "Losses", "weight", "Identity, 0 for none; the paper's 0.5 x lambda_cycle is 5.", ge=0
     )
+    lambda_r1: float = setting(
+        0.0, "Losses", "weight", "R1 gradient penalty of the discriminators, 0 for none.", ge=0
+    )
+    r1_every: int = setting(
+        16, "Losses", "steps", "How often R1 is computed, with a weight as many times as high.",
+        ge=1,
+    )  # fmt: skip
     cycle_noise: float = setting(
         0.0, "Losses", "of the range -1 to 1",
         "Standard deviation of noise on generated images that go back, so that they hide nothing.",
@@ -154,6 +161,9 @@ class TrainConfig(BaseModel):
         ge=1,
     )
     learning_rate: float = setting(2e-4, "Optimisation", "", "Adam's learning rate.", gt=0)
+    disc_learning_rate: float | None = setting(
+        None, "Optimisation", "", "Adam's learning rate for discriminators; default the same.", gt=0
+    )
     beta1: float = setting(0.5, "Optimisation", "", "Adam's first moment decay.", ge=0, lt=1)
     beta2: float = setting(0.999, "Optimisation", "", "Adam's second moment decay.", ge=0, lt=1)
     ema_decay: float = setting(

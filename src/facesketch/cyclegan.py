@@ -45,6 +45,7 @@ class CycleGAN(nn.Module):
         channels = config.sketch_channels
         self.lambda_cycle = config.lambda_cycle
         self.lambda_identity = config.lambda_identity
+        self.weight_r1 = config.lambda_r1 * config.r1_every
         self.sketch_channels = channels
         self.gen_photo2sketch = generator(config.generator, 3, channels, config.upsample)
         self.gen_sketch2photo = generator(config.generator, channels, 3, config.upsample)
@@ -165,3 +166,10 @@ class CycleGAN(nn.Module):
             "disc_photo": losses.discriminator_loss(photo[:n], photo[n:]),
             "disc_sketch": losses.discriminator_loss(sketch[:n], sketch[n:]),
         }
+
+    def r1_losses(self, real_photo: Tensor, real_sketch: Tensor) -> dict[str, Tensor]:
+        """Return the discriminators' R1 penalties, weighted for every r1_every-th step."""
+        # forward() is never the compiled one, which has no second derivative.
+        photo = losses.r1_penalty(self.disc_photo.forward, real_photo)
+        sketch = losses.r1_penalty(self.disc_sketch.forward, real_sketch)
+        return {"r1_photo": self.weight_r1 * photo, "r1_sketch": self.weight_r1 * sketch}

@@ -93,8 +93,8 @@ class TrainState:
         self._disc_params: list[Tensor] = [p for net in discriminators for p in net.parameters()]
         self._ema_params: list[Tensor] = list(self.ema.parameters())
         self.optimizers = {
-            "gen": self._adam(self._gen_params),
-            "disc": self._adam(self._disc_params),
+            "gen": self._adam(self._gen_params, config.learning_rate),
+            "disc": self._adam(self._disc_params, self._disc_learning_rate),
         }
         self.pools = {
             "photo": ImagePool(config.pool_size, seed=2 * config.seed),
@@ -104,9 +104,9 @@ class TrainState:
             for net in (*generators, *discriminators):
                 net.compile(dynamic=False)  # two or three batch sizes, each for all steps
 
-    def _adam(self, params: list[Tensor]) -> torch.optim.Adam:
-        c = self.config
-        return torch.optim.Adam(params, c.learning_rate, (c.beta1, c.beta2), fused=self._is_fused)
+    def _adam(self, params: list[Tensor], learning_rate: float) -> torch.optim.Adam:
+        betas = (self.config.beta1, self.config.beta2)
+        return torch.optim.Adam(params, learning_rate, betas, fused=self._is_fused)
 
     @property
     def _is_fused(self) -> bool:
@@ -115,9 +115,17 @@ class TrainState:
 
     @property
     def learning_rate(self) -> float:
-        """Learning rate of the step about to be done."""
-        factor = learning_rate_factor(self.step, self.num_steps, self.config.decay_start)
-        return self.config.learning_rate * factor
+        """Learning rate of the generators in the step about to be done."""
+        return self.config.learning_rate * self._rate_factor
+
+    @property
+    def _rate_factor(self) -> float:
+        return learning_rate_factor(self.step, self.num_steps, self.config.decay_start)
+
+    @property
+    def _disc_learning_rate(self) -> float:
+        """Learning rate of the discriminators in the first step (Heusel et al. 2017)."""
+        return self.config.disc_learning_rate or self.config.learning_rate
 
     def autocast(self) -> AbstractContextManager[None]:
         """Compute networks in the chosen precision; weights and losses stay float32."""
@@ -194,6 +202,9 @@ class TrainState:
             disc_losses = model.discriminator_losses(
                 photo, sketch, old_photo, old_sketch, disturb.before_judging
             )
+        # Counted as in the logs, from 1, so that some of these steps are logged.
+        if self.config.lambda_r1 and (self.step + 1) % self.config.r1_every == 0:
+            disc_losses |= model.r1_losses(photo, sketch)
         (torch.stack(list(disc_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         return {name: loss.detach() for name, loss in (gen_losses | disc_losses).items()}
 
@@ -201,9 +212,10 @@ class TrainState:
         """Commit the pools, step both optimizers, follow with the running averages."""
         for pool in self.pools.values():
             pool.commit()
-        for optimizer in self.optimizers.values():
+        rates = {"gen": self.config.learning_rate, "disc": self._disc_learning_rate}
+        for name, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
-                group["lr"] = self.learning_rate
+                group["lr"] = rates[name] * self._rate_factor
             optimizer.step()
         # Warm-up: early averages forget the random start (as in Tensorflow's EMA).
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))

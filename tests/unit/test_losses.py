@@ -38,6 +38,38 @@ def test_reconstruction_losses_refuse_pictures_of_other_shapes(loss) -> None:
         loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
 
 
+def test_r1_of_a_linear_judge_is_half_its_squared_weight() -> None:
+    weight = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1)
+    one_patch = losses.r1_penalty(lambda y: (weight * y).sum(dim=(1, 2, 3)), torch.ones(5, 2, 1, 1))
+    assert one_patch.item() == pytest.approx(0.5 * 25)
+    every_pixel = losses.r1_penalty(lambda y: (weight * y).sum(dim=1), torch.ones(5, 2, 8, 8))
+    assert every_pixel.item() == pytest.approx(0.5 * 25)
+
+
+def test_r1_makes_the_gradients_of_a_judge_smaller() -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(lambda_r1=1.0))
+    optimizer = torch.optim.Adam(model.disc_photo.parameters(), 1e-3)
+    photo, penalties = pictures(3, 1), []
+    for _ in range(5):
+        optimizer.zero_grad()
+        penalties.append(losses.r1_penalty(model.disc_photo, photo))
+        penalties[-1].backward()
+        optimizer.step()
+    assert penalties[-1] < 0.8 * penalties[0]
+
+
+def test_r1_is_exact_within_autocast() -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(lambda_r1=1.0, r1_every=16))
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = model.r1_losses(photo, sketch)
+    exact = losses.r1_penalty(model.disc_photo.double(), photo.double())
+    assert before["r1_photo"].dtype == torch.float32
+    assert before["r1_photo"].item() == pytest.approx(16 * exact.item(), rel=1e-3)
+
+
 def pictures(channels: int, seed: int, batch: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(batch, channels, 32, 32, generator=generator) * 2 - 1
