@@ -112,6 +112,13 @@ class TrainConfig(BaseModel):
     lambda_identity: float = setting(
         0.0, "Losses", "weight", "Identity, 0 for none; the paper's 0.5 x lambda_cycle is 5.", ge=0
     )
+    lambda_paired: float = setting(
+        0.0,
+        "Losses",
+        "weight",
+        "L1 to partners of the same name, which half of the photos drawn then come with.",
+        ge=0,
+    )
     lambda_r1: float = setting(
         0.0, "Losses", "weight", "R1 gradient penalty of the discriminators, 0 for none.", ge=0
     )

@@ -45,6 +45,7 @@ class CycleGAN(nn.Module):
         channels = config.sketch_channels
         self.lambda_cycle = config.lambda_cycle
         self.lambda_identity = config.lambda_identity
+        self.lambda_paired = config.lambda_paired
         self.weight_r1 = config.lambda_r1 * config.r1_every
         self.sketch_channels = channels
         self.gen_photo2sketch = generator(config.generator, 3, channels, config.upsample)
@@ -116,12 +117,20 @@ class CycleGAN(nn.Module):
         real_photo: Tensor,
         real_sketch: Tensor,
         t: Translated,
+        is_pair: Tensor | None = None,
         before_judging: Change = unchanged,
     ) -> dict[str, Tensor]:
         """Return the generators' losses, weighted; their sum is what to minimise.
 
         A photo that went in as luma cannot come back in colour: with grayscale sketches its
         identity loss compares the luma.
+
+        Args:
+            real_photo: (B, 3, H, W), range [-1, 1].
+            real_sketch: (B, sketch_channels, H, W), range [-1, 1].
+            t: What `forward` made of them.
+            is_pair: 1 where photo and sketch show the same face, else 0, shape (B, 1, 1, 1).
+            before_judging: What happens to generated images before they are judged.
         """
         judged_sketch = self.disc_sketch(before_judging(t.fake_sketch)).float()
         judged_photo = self.disc_photo(before_judging(t.fake_photo)).float()
@@ -140,6 +149,11 @@ class CycleGAN(nn.Module):
             result["identity_sketch"] = self.lambda_identity * losses.identity_loss(
                 t.idt_sketch, real_sketch
             )
+        if self.lambda_paired and is_pair is not None:
+            photo = losses.paired_loss(t.fake_photo, real_photo, is_pair)
+            sketch = losses.paired_loss(t.fake_sketch, real_sketch, is_pair)
+            result["paired_photo"] = self.lambda_paired * photo
+            result["paired_sketch"] = self.lambda_paired * sketch
         return result
 
     def discriminator_losses(

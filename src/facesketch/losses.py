@@ -5,6 +5,7 @@ The generators minimise
     gan_sketch + gan_photo
         + lambda_cycle    * (cycle_photo + cycle_sketch)
         + lambda_identity * (identity_photo + identity_sketch)
+        + lambda_paired   * (paired_photo + paired_sketch)
 
 and each discriminator its own
 
@@ -103,6 +104,27 @@ def identity_loss(translated: Tensor, real: Tensor) -> Tensor:
         ValueError: If the shapes differ.
     """
     return _mean_l1(translated, real)
+
+
+def paired_loss(translated: Tensor, partner: Tensor, is_pair: Tensor) -> Tensor:
+    """Mean L1 distance to the picture of the same face, 0 for images that have none.
+
+        E[1_pair |G(x) - y|] (Isola et al. 2017, Eq. 3)
+
+    The mean is that of the whole batch, so that a batch in parts gives the same.
+
+    Args:
+        translated: Generator output, shape (B, C, H, W), range [-1, 1].
+        partner: What it should be where there is a pair, same shape and range.
+        is_pair: 1 for pairs, 0 for others, shape (B, 1, 1, 1).
+
+    Returns:
+        Scalar loss, shape ().
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    return _mean_l1(translated * is_pair, partner * is_pair)
 
 
 def _mean_l1(a: Tensor, b: Tensor) -> Tensor:

@@ -139,7 +139,11 @@ class TrainState:
         return moved.contiguous(memory_format=torch.channels_last)
 
     def train_step(
-        self, photo: Tensor, sketch: Tensor, redrawn_sketch: Tensor | None = None
+        self,
+        photo: Tensor,
+        sketch: Tensor,
+        redrawn_sketch: Tensor | None = None,
+        is_pair: Tensor | None = None,
     ) -> dict[str, float]:
         """Do one step: generators, then discriminators, both judged before either moves.
 
@@ -147,6 +151,7 @@ class TrainState:
             photo: (B, 3, H, W), float32, range [-1, 1].
             sketch: (B, sketch_channels, H, W), float32, range [-1, 1].
             redrawn_sketch: What sketch2photo is shown in its place, where that differs.
+            is_pair: 1 where photo and sketch show the same face, else 0, shape (B, 1, 1, 1).
 
         Returns:
             Every loss by name, weighted as in `losses`, and the two gradient norms.
@@ -159,10 +164,11 @@ class TrainState:
         parts = self.config.accumulate
         totals: dict[str, Tensor] = {}
         shown = sketch if redrawn_sketch is None else redrawn_sketch
-        chunks = [images.chunk(parts) for images in (photo, sketch, shown)]
+        is_pair = torch.zeros(len(photo), 1, 1, 1) if is_pair is None else is_pair
+        chunks = [tensor.chunk(parts) for tensor in (photo, sketch, shown, is_pair)]
         number = self.step * len(photo)
         for part in zip(*chunks, strict=True):
-            on_device = [self.to_device(images) for images in part]
+            on_device = [self.to_device(tensor) for tensor in part]
             numbers = range(number, number := number + len(part[0]))
             disturb = Disturbances(self.config, numbers, self.device)
             for name, loss in self._backward(*on_device, disturb=disturb, weight=1 / parts).items():
@@ -183,6 +189,7 @@ class TrainState:
         photo: Tensor,
         sketch: Tensor,
         shown: Tensor,
+        is_pair: Tensor,
         *,
         disturb: Disturbances,
         weight: float,
@@ -192,7 +199,9 @@ class TrainState:
         _set_requires_grad(self._disc_params, False)
         with self.autocast():
             translated = model(photo, sketch, shown, disturb.before_return)
-            gen_losses = model.generator_losses(photo, sketch, translated, disturb.before_judging)
+            gen_losses = model.generator_losses(
+                photo, sketch, translated, is_pair, disturb.before_judging
+            )
         (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(self._disc_params, True)
         old_photo = self.pools["photo"].query(translated.fake_photo.detach())

@@ -242,7 +242,9 @@ class _Loop:
             raise
         learning_rate = self.state.learning_rate
         try:
-            values = self.state.train_step(batch.photo, batch.sketch, batch.redrawn_sketch)
+            values = self.state.train_step(
+                batch.photo, batch.sketch, batch.redrawn_sketch, batch.is_pair
+            )
         except NonFiniteLossError as error:
             path = self._save()
             raise NonFiniteLossError(

@@ -35,6 +35,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("lambda_cycle", -1),
     ("lambda_cycle", "inf"),
     ("lambda_identity", -0.1),
+    ("lambda_paired", -1),
     ("lambda_r1", -1),
     ("r1_every", 0),
     ("cycle_noise", -0.1),

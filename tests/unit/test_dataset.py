@@ -21,6 +21,7 @@ from facesketch.data.dataset import (  # noqa: E402
     load_image,
     make_loader,
 )
+from facesketch.data.pairs import find_partners  # noqa: E402
 from facesketch.data.sampler import Draw  # noqa: E402
 from facesketch.errors import DataError  # noqa: E402
 from train_helpers import differences, photo_array, tiny_config, write_pictures  # noqa: E402
@@ -247,6 +248,67 @@ def test_redrawn_sketches_come_beside_the_clean_ones(data: Path, channels: int) 
     assert any(not torch.equal(batch.redrawn_sketch, batch.sketch) for batch in both)
     rest = batches(tiny_config(**kind, augment_sketches=True, num_workers=1), first_step=4)
     assert not list(differences(contents(rest), contents(both)[4:]))
+
+
+def test_pairs_are_cropped_and_mirrored_alike_and_every_second_photo_has_its_own(
+    tmp_path: Path,
+) -> None:
+    for domain in ("photos", "sketches"):
+        (tmp_path / domain / "sub").mkdir(parents=True)
+        for number in range(4):
+            picture = Image.fromarray(photo_array(number, 40 if domain == "photos" else 80))
+            suffix = "png" if domain == "photos" else "webp"
+            picture.save(tmp_path / domain / "sub" / f"{number}.{suffix}", lossless=True)
+    folders = {"photos": tmp_path / "photos", "sketches": tmp_path / "sketches"}
+    config = tiny_config(
+        **folders, sketch_channels=3, lambda_paired=1, load_scale=1.25, batch_size=4
+    )
+    seen = batches(config, num_steps=8)
+    pairs = torch.cat([batch.is_pair for batch in seen]).flatten()
+    assert pairs.tolist() == [1, 0] * 16
+    apart = torch.cat([(b.photo - b.sketch).abs().mean(dim=(1, 2, 3)) for b in seen])
+    assert apart[pairs == 1].max() < 0.05  # but for what resizing changes
+    assert apart[pairs == 0].median() > 0.2
+    assert not list(differences(contents(batches(config, 8, 5)), contents(seen)[5:]))
+
+
+def test_photos_without_a_partner_stay_unpaired(data: Path) -> None:
+    domains = find_domains(tiny_config(data=data))
+    assert (len(domains.photos), len(domains.sketches)) == (7, 4)
+    partners = find_partners(domains.photos, domains.sketches)
+    assert sum(partners >= 0) == 4
+    for photo, sketch in enumerate(partners):
+        name = domains.photos.path(photo).stem
+        assert sketch < 0 or domains.sketches.path(sketch).stem == name
+        assert sketch >= 0 or int(name) >= 4
+
+
+def test_a_set_without_any_pair_is_refused_where_pairs_were_asked_for(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "set")
+    for path in (root / "train" / "sketches").iterdir():
+        path.rename(path.with_stem(f"drawing{path.stem}"))
+    with pytest.raises(DataError, match="lambda_paired needs pairs, and no image in"):
+        batches(tiny_config(data=root, lambda_paired=1), num_steps=1)
+
+
+def test_a_pair_of_other_shapes_is_named(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "set", num_photos=1, num_sketches=1)
+    Image.new("L", (40, 60)).save(root / "train" / "sketches" / "0.png")
+    [batch] = batches(tiny_config(data=root, lambda_paired=1), num_steps=1)
+    assert batch.error is not None
+    assert str(root / "train" / "sketches" / "0.png") in batch.error
+    assert "have other shapes" in batch.error
+
+
+def test_a_pair_that_lost_one_to_damage_is_none(tmp_path: Path) -> None:
+    root = write_pictures(tmp_path / "set", num_photos=2, num_sketches=2)
+    (root / "train" / "sketches" / "0.png").write_bytes(b"no picture")
+    seen = batches(tiny_config(data=root, lambda_paired=1, batch_size=1), num_steps=8)
+    pairs = [bool(batch.is_pair) for batch in seen[::2]]
+    broken = [bool(batch.broken) for batch in seen[::2]]
+    assert pairs == [not one for one in broken]
+    assert any(broken)
+    assert any(pairs)
 
 
 def test_a_broken_image_is_replaced_by_another_and_named(tmp_path: Path) -> None:

@@ -38,6 +38,14 @@ def test_reconstruction_losses_refuse_pictures_of_other_shapes(loss) -> None:
         loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 4, 4))
 
 
+def test_pairs_alone_are_compared_to_their_partners() -> None:
+    made, partner = torch.zeros(4, 1, 2, 2), torch.full((4, 1, 2, 2), 0.5)
+    is_pair = torch.tensor([1.0, 0.0, 1.0, 1.0]).view(4, 1, 1, 1)
+    assert losses.paired_loss(made, partner, is_pair).item() == pytest.approx(0.5 * 3 / 4)
+    with pytest.raises(ValueError, match="shapes differ"):
+        losses.paired_loss(made, partner.expand(-1, 3, -1, -1), is_pair)
+
+
 def test_r1_of_a_linear_judge_is_half_its_squared_weight() -> None:
     weight = torch.tensor([3.0, -4.0]).view(1, 2, 1, 1)
     one_patch = losses.r1_penalty(lambda y: (weight * y).sum(dim=(1, 2, 3)), torch.ones(5, 2, 1, 1))
@@ -124,6 +132,17 @@ def test_noise_lies_on_what_goes_back_and_on_nothing_else(lambda_identity: float
     torch.testing.assert_close(seen.rec_photo, back, rtol=1e-4, atol=1e-4)
     back = model.gen_photo2sketch(plain.fake_photo + 0.3)
     torch.testing.assert_close(seen.rec_sketch, back, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_the_paired_weight_asks_both_translations_for_the_partner() -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(lambda_paired=3))
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    made = Translated(photo + 0.1, sketch - 0.2, photo, sketch)
+    seen = model.generator_losses(photo, sketch, made, torch.ones(2, 1, 1, 1))
+    assert seen["paired_photo"].item() == pytest.approx(3 * 0.1, rel=1e-4)
+    assert seen["paired_sketch"].item() == pytest.approx(3 * 0.2, rel=1e-4)
 
 
 @torch.no_grad()

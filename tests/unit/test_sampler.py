@@ -125,6 +125,21 @@ def test_photos_and_sketches_are_not_paired() -> None:
     assert sum(step[0].photo == step[0].sketch for step in steps) < 10
 
 
+def test_every_second_photo_comes_with_its_partner_where_it_has_one() -> None:
+    partners = np.array([7, -1, 3, 5, -1], np.int32)
+    kind = {"batch_size": 2, "seed": 0, "num_steps": 20}
+    alone = [draw for step in draws(5, 9, **kind) for draw in step]
+    paired = [draw for step in StepSampler(5, 9, partners=partners, **kind) for draw in step]
+    for before, draw in zip(alone, paired, strict=True):
+        assert (draw.number, draw.photo) == (before.number, before.photo)
+        if draw.number % 2 == 0 and partners[draw.photo] >= 0:
+            assert draw.is_pair
+            assert draw.sketch == partners[draw.photo]
+        else:
+            assert draw == before
+    assert sum(draw.is_pair for draw in paired) >= 8
+
+
 def test_steps_of_an_epoch_are_rounded_up() -> None:
     assert steps_per_epoch(10, 3, 4) == 3
     assert steps_per_epoch(3, 12, 4) == 3

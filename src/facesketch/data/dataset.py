@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -17,6 +18,7 @@ from facesketch import images
 from facesketch.config import TrainConfig
 from facesketch.data.augment import redraw
 from facesketch.data.files import ImageFolder
+from facesketch.data.pairs import find_partners
 from facesketch.data.sampler import (
     Draw,
     StepSampler,
@@ -29,6 +31,9 @@ from facesketch.images import Domain, Uint8Array
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""
+
+PAIR_TOLERANCE = 2
+"""Pixels that the sides of a pair may differ by once resized."""
 
 MAX_ATTEMPTS = 20
 """Broken images met in a row for one sample before giving up."""
@@ -51,6 +56,7 @@ class Batch:
         photo: (B, 3, H, W).
         sketch: (B, 1 or 3, H, W).
         redrawn_sketch: The sketches as other hands would draw them, where the settings say so.
+        is_pair: 1 where photo and sketch show the same face, else 0, shape (B, 1, 1, 1).
         broken: Images that were skipped while this batch was read.
         error: Why the batch could not be filled, if so. It travels as a value because a worker's
             exception arrives with its traceback in the message.
@@ -59,18 +65,23 @@ class Batch:
     photo: Tensor
     sketch: Tensor
     redrawn_sketch: Tensor | None = None
+    is_pair: Tensor | None = None
     broken: list[Broken] = field(default_factory=list)
     error: str | None = None
 
     def pin_memory(self) -> Batch:
         """Move to page-locked memory; the DataLoader calls this where a GPU waits."""
-        redrawn = self.redrawn_sketch
         return replace(
             self,
             photo=self.photo.pin_memory(),
             sketch=self.sketch.pin_memory(),
-            redrawn_sketch=None if redrawn is None else redrawn.pin_memory(),
+            redrawn_sketch=_pinned(self.redrawn_sketch),
+            is_pair=_pinned(self.is_pair),
         )
+
+
+def _pinned(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.pin_memory()
 
 
 @dataclass(frozen=True)
@@ -154,28 +165,49 @@ class UnpairedImages(Dataset[Batch]):
     def __getitem__(self, draws: list[Draw]) -> Batch:
         broken: list[Broken] = []
         try:
-            photos = [self._read("photo", d.photo, d.number, broken) for d in draws]
-            sketches = [self._read("sketch", d.sketch, d.number, broken) for d in draws]
+            samples = [self._sample(draw, broken) for draw in draws]
         except DataError as error:
             return Batch(torch.empty(0), torch.empty(0), broken=broken, error=str(error))
+        photos, sketches, is_pair = zip(*samples, strict=True)
         redrawn = None
         if self.augment_sketches:
             rngs = [redrawing_rng(self.seed, d.number) for d in draws]
             redrawn = _stack([redraw(s, rng) for s, rng in zip(sketches, rngs, strict=True)])
-        return Batch(_stack(photos), _stack(sketches), redrawn, broken)
+        pairs = torch.tensor(is_pair, dtype=torch.float32).view(-1, 1, 1, 1)
+        return Batch(_stack(photos), _stack(sketches), redrawn, pairs, broken)
 
-    def _read(self, domain: Domain, index: int, number: int, broken: list[Broken]) -> Uint8Array:
-        """Read one cropped image (H, W) or (H, W, 3); a broken one is replaced by another."""
+    def _sample(self, draw: Draw, broken: list[Broken]) -> tuple[Uint8Array, Uint8Array, bool]:
+        """Read and crop a photo and a sketch, uint8 (H, W) or (H, W, 3); say if they are a pair."""
+        known = len(broken)
+        photo = self._read("photo", draw.photo, draw.number, broken)
+        sketch = self._read("sketch", draw.sketch, draw.number, broken)
+        is_pair = draw.is_pair and len(broken) == known
+        if is_pair:
+            sketch = self._fit(sketch, photo, draw)
+        photo_rng = augmentation_rng(self.seed, draw.number, "photo")
+        sketch_rng = augmentation_rng(self.seed, draw.number, "photo" if is_pair else "sketch")
+        return self._crop(photo, photo_rng), self._crop(sketch, sketch_rng), is_pair
+
+    def _fit(self, sketch: Image.Image, photo: Image.Image, draw: Draw) -> Image.Image:
+        """Even out what rounding has made of the sizes of a pair; refuse pairs of other shapes."""
+        if max(abs(a - b) for a, b in zip(sketch.size, photo.size, strict=True)) > PAIR_TOLERANCE:
+            paths = [self.domains.photos.path(draw.photo), self.domains.sketches.path(draw.sketch)]
+            raise DataError(
+                f"{paths[0]} and its partner {paths[1]} have other shapes, so they cannot be "
+                "cropped alike; make them one shape, or leave lambda_paired at 0."
+            )
+        return sketch if sketch.size == photo.size else sketch.resize(photo.size)
+
+    def _read(self, domain: Domain, index: int, number: int, broken: list[Broken]) -> Image.Image:
+        """Read one image; a broken one is replaced by another."""
         folder = self.domains.folder(domain)
         for attempt in range(MAX_ATTEMPTS):
             path = folder.path(index)
             try:
-                image = load_image(path, self.load_size, self.modes[domain])
+                return load_image(path, self.load_size, self.modes[domain])
             except ImageError as error:
                 broken.append(Broken(domain, str(path), str(error)))
                 index = replacement(self.seed, number, domain, attempt, len(folder))
-                continue
-            return self._crop(image, augmentation_rng(self.seed, number, domain))
         raise DataError(
             f"{MAX_ATTEMPTS} images in a row under {folder.root} cannot be read, the last one is "
             f"{broken[-1].path}; run `facesketch data check`."
@@ -191,7 +223,7 @@ class UnpairedImages(Dataset[Batch]):
         return np.asarray(image)
 
 
-def _stack(pictures: list[Uint8Array]) -> Tensor:
+def _stack(pictures: Iterable[Uint8Array]) -> Tensor:
     """Write pictures as network input (B, C, H, W), range [-1, 1]."""
     return torch.stack([torch.from_numpy(images.normalise(picture)) for picture in pictures])
 
@@ -223,6 +255,7 @@ def make_loader(
         seed=config.seed,
         num_steps=num_steps,
         first_step=first_step,
+        partners=find_partners(domains.photos, domains.sketches) if config.lambda_paired else None,
     )
     workers = config.num_workers
     return DataLoader(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from torch.utils.data import Sampler
 
 from facesketch.images import Domain
@@ -22,11 +23,12 @@ _STREAM = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample: its number in the endless sequence and the two images it takes."""
+    """One sample: its number in the endless sequence, its two images, if they are a pair."""
 
     number: int
     photo: int
     sketch: int
+    is_pair: bool = False
 
 
 class Shuffle:
@@ -54,6 +56,9 @@ class StepSampler(Sampler[list[Draw]]):
     epoch is one pass over the larger domain while the smaller one is reshuffled as often as that
     takes. Step s holds the samples s * batch_size up to (s + 1) * batch_size; of these, process
     `rank` of `world_size` gets its contiguous share.
+
+    Where partners are known, every second sample takes its photo's partner instead, if there is
+    one; the others stay unpaired, so that sketches without a photo are seen too.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class StepSampler(Sampler[list[Draw]]):
         seed: int,
         num_steps: int,
         first_step: int = 0,
+        partners: npt.NDArray[np.int32] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -74,6 +80,7 @@ class StepSampler(Sampler[list[Draw]]):
             )
         self.photos = Shuffle(num_photos, seed, "photo")
         self.sketches = Shuffle(num_sketches, seed, "sketch")
+        self.partners = partners
         self.batch_size = batch_size
         self.steps = range(first_step, num_steps)
         share = batch_size // world_size
@@ -85,7 +92,14 @@ class StepSampler(Sampler[list[Draw]]):
     def __iter__(self) -> Iterator[list[Draw]]:
         for step in self.steps:
             numbers = (step * self.batch_size + place for place in self.places)
-            yield [Draw(n, self.photos[n], self.sketches[n]) for n in numbers]
+            yield [self._draw(number) for number in numbers]
+
+    def _draw(self, number: int) -> Draw:
+        photo = self.photos[number]
+        partner = -1 if self.partners is None or number % 2 else int(self.partners[photo])
+        if partner >= 0:
+            return Draw(number, photo, partner, is_pair=True)
+        return Draw(number, photo, self.sketches[number])
 
 
 def augmentation_rng(seed: int, number: int, domain: Domain) -> np.random.Generator:

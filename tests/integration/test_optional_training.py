@@ -1,0 +1,134 @@
+"""Settings of training that are off by default: alone, and all at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from train_helpers import assert_same_end, differences, logged, resume, tiny_config, write_pictures
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+
+from facesketch.errors import NonFiniteLossError  # noqa: E402
+from facesketch.train_state import TrainState  # noqa: E402
+from facesketch.training import train  # noqa: E402
+
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread", "small_leftovers")]
+
+EVERYTHING: dict[str, Any] = {
+    "augment_sketches": True,
+    "lambda_identity": 5.0,
+    "lambda_paired": 2.0,
+    "lambda_r1": 0.5,
+    "r1_every": 2,
+    "cycle_noise": 0.05,
+    "diff_augment": "color,translation,cutout",
+    "disc_learning_rate": 4e-4,
+    "batch_size": 4,
+    "pool_size": 6,
+}
+NAMES = {
+    *("gan_sketch", "gan_photo", "cycle_photo", "cycle_sketch"),
+    *("identity_photo", "identity_sketch", "paired_photo", "paired_sketch"),
+    *("disc_photo", "disc_sketch", "r1_photo", "r1_sketch"),
+    *("grad_norm_gen", "grad_norm_disc"),
+}
+
+
+def batch(seed: int) -> tuple[torch.Tensor, ...]:
+    """Photos, sketches, redrawn sketches, and which of them are pairs."""
+    generator = torch.Generator().manual_seed(seed)
+    photo = torch.rand(4, 3, 32, 32, generator=generator) * 2 - 1
+    sketch = photo[:, :1].flip(0).contiguous()
+    return photo, sketch, sketch * 0.5, torch.tensor([1.0, 0, 1, 0]).view(4, 1, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_pictures(tmp_path_factory.mktemp("pairs") / "set", num_photos=6, num_sketches=5)
+
+
+# All of them together
+
+
+def test_a_run_with_everything_on_resumes_to_the_bit(pairs: Path, tmp_path: Path) -> None:
+    kind = EVERYTHING | {"data": pairs, "steps": 6, "batch_size": 2}
+    train(tiny_config(**kind, out=tmp_path / "whole"))
+    train(tiny_config(**kind, out=tmp_path / "run", max_minutes=1e-9))
+    for _ in range(2):
+        resume(tmp_path / "run", max_minutes=1e-9)
+    assert resume(tmp_path / "run").step == 6
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
+    seen = logged(tmp_path / "run")
+    assert [set(line) >= NAMES for line in seen] == [False, True] * 3  # R1 in every second step
+    assert all(set(line) >= NAMES - {"r1_photo", "r1_sketch"} for line in seen)
+
+
+def test_a_batch_in_parts_gives_the_same_step_with_everything_on() -> None:
+    whole = TrainState(tiny_config(**EVERYTHING), 10)
+    parts = TrainState(tiny_config(**EVERYTHING, accumulate=2), 10)
+    for seed in range(2):  # the second with R1
+        a, b = (state.train_step(*batch(seed)) for state in (whole, parts))
+        assert a == pytest.approx(b, rel=1e-3)
+
+
+def test_a_step_that_is_given_up_changes_nothing_with_everything_on() -> None:
+    state, undisturbed = (TrainState(tiny_config(**EVERYTHING), 10) for _ in range(2))
+    spoilt = batch(9)
+    spoilt[0][0, 0, 0, 0] = float("nan")
+    with pytest.raises(NonFiniteLossError, match="step 0"):
+        state.train_step(*spoilt)
+    for seed in range(2):
+        assert state.train_step(*batch(seed)) == undisturbed.train_step(*batch(seed))
+    ends = [copy.deepcopy(one.state_dict()) for one in (state, undisturbed)]
+    assert not list(differences(*ends))
+
+
+def test_everything_works_in_bfloat16() -> None:
+    exact, rough = (
+        TrainState(tiny_config(**EVERYTHING | {"precision": precision, "r1_every": 1}), 10)
+        for precision in ("float32", "bfloat16")
+    )
+    a, b = (state.train_step(*batch(0)) for state in (exact, rough))
+    assert set(a) == set(b) == NAMES
+    assert a == pytest.approx(b, rel=0.1)
+    assert a["r1_photo"] == pytest.approx(b["r1_photo"], rel=1e-4)  # in float32 in both
+
+
+# One by one
+
+
+def test_the_judge_of_sketches_sees_clean_ones_as_real() -> None:
+    state = TrainState(tiny_config(pool_size=0, batch_size=4), 10)
+    seen: list[torch.Tensor] = []
+    state.model.disc_sketch.register_forward_pre_hook(lambda _net, args: seen.append(args[0]))
+    photo, sketch, redrawn, _ = batch(0)
+    state.train_step(photo, sketch, redrawn)
+    [fake, both] = seen
+    assert torch.equal(both, torch.cat([sketch, fake.detach()]))
+
+
+def test_r1_comes_every_so_many_steps() -> None:
+    state = TrainState(tiny_config(lambda_r1=1.0, r1_every=3), 10)
+    seen = [state.train_step(*batch(step)[:2]) for step in range(6)]
+    assert ["r1_photo" in values for values in seen] == [False, False, True] * 2
+    assert all(0 < values["r1_sketch"] < 100 for values in seen[2::3])
+
+
+def learning_rates(**settings: float) -> Iterator[tuple[float, float]]:
+    state = TrainState(tiny_config(learning_rate=2e-4, **settings), 4)
+    for step in range(4):
+        state.train_step(*batch(step)[:2])
+        gen, disc = (state.optimizers[name].param_groups[0]["lr"] for name in ("gen", "disc"))
+        yield gen, disc
+
+
+def test_discriminators_have_a_learning_rate_of_their_own_where_it_is_set() -> None:
+    assert list(learning_rates()) == [(2e-4, 2e-4)] * 3 + [(1e-4, 1e-4)]
+    apart = [(2e-4, 8e-4)] * 3 + [(1e-4, 4e-4)]
+    assert list(learning_rates(disc_learning_rate=8e-4)) == apart
