@@ -120,7 +120,11 @@ class TrainConfig(BaseModel):
         ge=0,
     )
     lambda_r1: float = setting(
-        0.0, "Losses", "weight", "R1 gradient penalty of the discriminators, 0 for none.", ge=0
+        0.0,
+        "Losses",
+        "weight",
+        "R1 gradient penalty of the discriminators; 0.01 is mild, 0.1 strong.",
+        ge=0,
     )
     r1_every: int = setting(
         16, "Losses", "steps", "How often R1 is computed, with a weight as many times as high.",
