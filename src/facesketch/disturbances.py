@@ -20,6 +20,8 @@ class Disturbances:
     def __init__(self, config: TrainConfig, numbers: range, device: torch.device) -> None:
         self._std = config.cycle_noise
         self._policy = config.diff_augment_policy
+        if not self._std and not self._policy:
+            return
         seeds = [disturbance_seeds(config.seed, number) for number in numbers]
         # Noise is made where it is used; choices on the CPU, which must know them to shift and cut.
         self._noise = [torch.Generator(device).manual_seed(seed) for seed, _ in seeds]
