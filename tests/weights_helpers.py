@@ -19,11 +19,13 @@ def write_generator(
     *,
     size_multiple: int = 8,
     changes: dict[str, object] | None = None,
+    weight: list[float] | None = None,
 ) -> Path:
     """Write a tiny generator with honest metadata: luma one way, a tint the other way.
 
     With `size_multiple` 4 it halves its input twice and doubles it twice, so that it returns
-    another size for sides that are no multiples of 4. `changes` makes the metadata lie.
+    another size for sides that are no multiples of 4. `changes` makes the metadata lie;
+    `weight` takes the place of luma or tint.
     """
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
@@ -39,7 +41,7 @@ def write_generator(
         ]
         source = "coarse"
     nodes.append(helper.make_node("Conv", [source, "weight"], [OUTPUT_NAME]))
-    weight = LUMA if to_sketch else TINT
+    weight = weight or (LUMA if to_sketch else TINT)
     graph = helper.make_graph(
         nodes,
         direction,

@@ -4,6 +4,7 @@ FacesketchError
 ├── UsageError            the request itself is wrong (exit code 2)
 │   └── ConfigError       a setting has a bad value or contradicts another
 ├── MissingExtraError     an optional dependency is not installed
+├── MissingPackageError   a package that no extra can name is not installed
 ├── ImageError            one picture cannot be used
 │   ├── ImageTooLargeError
 │   └── NotAnImageError   it is no picture at all, or of a kind that is not read
@@ -41,6 +42,13 @@ class MissingExtraError(FacesketchError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an extra: run  pip install 'facesketch[{extra}]'")
+
+
+class MissingPackageError(FacesketchError):
+    """A package is not installed that no extra can name, its own requirements being impossible."""
+
+    def __init__(self, what: str, command: str) -> None:
+        super().__init__(f"{what} are not installed: run  {command}")
 
 
 class ImageError(FacesketchError):

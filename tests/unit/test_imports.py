@@ -49,6 +49,7 @@ ORDER = [
     "tiles",
     "framing",
     "convert",
+    "evaluation",
     "server",
     "cli",
     "__main__",
@@ -136,7 +137,8 @@ def loaded_after(code: str, names: list[str]) -> set[str]:
         "facesketch.translate_faces\n"
         "import facesketch.convert.as_is, facesketch.convert.by_faces\n"
         "import facesketch.domain, facesketch.images\n"
-        "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights",
+        "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights\n"
+        "import facesketch.cli.evaluate",
         "import facesketch.data.check, facesketch.listing\n"
         "import facesketch.cli.data, facesketch.cli.data_check",
     ],

@@ -20,6 +20,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 REQUIRED = PYPROJECT["project"]["dependencies"]
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 SHIPPED = [
+    "evaluation/report.html",
     "py.typed",
     "samples/drawing_1.png",
     "samples/drawing_2.png",
@@ -115,6 +116,11 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_licence(tmp_path: Pat
     [
         ("torch", "train", ["train", "--photos", "{folder}", "--sketches", "{folder}"]),
         ("flask", "serve", ["serve", "--port", "0"]),
+        (
+            "torchmetrics",
+            "evaluate",
+            ["evaluate", "--photos", "{folder}", "--sketches", "{folder}"],
+        ),
         ("torch", "train", ["export", "{folder}", "-o", "{folder}/out"]),
         ("torch", "train", ["import", "x.pth", "--direction", "photo2sketch", "-o", "{folder}"]),
         ("cv2", "data", ["data", "draw", "{folder}", "{folder}/out"]),

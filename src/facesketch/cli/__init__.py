@@ -28,6 +28,10 @@ COMMANDS = {
         "facesketch.cli.weights:import_checkpoint",
         "Bring in a generator of pytorch-CycleGAN-and-pix2pix.",
     ),
+    "evaluate": (
+        "facesketch.cli.evaluate:evaluate",
+        "Measure how good generators are: metrics.json, pictures, a report.",
+    ),
     "data": ("facesketch.cli.data:data", "Download, draw and check training data."),
 }
 

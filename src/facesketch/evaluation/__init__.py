@@ -1,0 +1,1 @@
+"""How good are generators? Distribution, pairs, round trips, identity, artefacts, speed."""

@@ -1,0 +1,179 @@
+"""One evaluation from folders to results."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from facesketch import __version__
+from facesketch.console import progress_bar
+from facesketch.errors import UsageError
+from facesketch.evaluation.extractor import Extractor
+from facesketch.evaluation.identity import Identity
+from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route
+from facesketch.evaluation.pictures import PictureSet, find_pictures, pencil
+from facesketch.evaluation.results import Column, Folder, Results
+from facesketch.translator import Translator
+from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS
+
+PACKAGES = ("numpy", "onnxruntime", "pillow", "scikit-image", "torch", "torchmetrics")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to evaluate.
+
+    Attributes:
+        weights: Folders with both generators; None stands for the shipped ones.
+        photos: Folder of real photos.
+        sketches: Folder of real sketches; same names as photos are taken for pairs.
+        size: Side in px that all pictures are brought to.
+        subset_size: Pictures in a subset of KID; each folder needs twice as many.
+        limit: Take so many pictures of each folder, spread evenly; None takes all.
+        identity: Measure who is found again.
+    """
+
+    weights: Sequence[Path | None]
+    photos: Path
+    sketches: Path
+    size: int = 256
+    subset_size: int = 100
+    limit: int | None = None
+    identity: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Results, and what the sheets need."""
+
+    results: Results
+    pictures: PictureSet
+    translators: dict[str, Translator]
+
+
+def evaluate(request: Request, command: str) -> Evaluation:
+    """Measure generators side by side, the pencil filter and the real pictures beside them.
+
+    Args:
+        request: What to evaluate.
+        command: How it was called, for the record.
+
+    Raises:
+        DataError: If there are too few pictures, or one cannot be read.
+        WeightsError: If a folder lacks a generator.
+        UsageError: If two sets of weights have one name.
+        MissingExtraError: If dlib is wanted and not installed.
+        MissingPackageError: If the MobileNetV2 weights are not installed.
+    """
+    identity = Identity() if request.identity else None
+    pictures = find_pictures(
+        request.photos,
+        request.sketches,
+        size=request.size,
+        limit=request.limit,
+        needed=2 * request.subset_size,
+    )
+    translators = _open_translators(request.weights)
+    extractor = Extractor()
+    num_photos, num_both = len(pictures.photos), len(pictures.photos) + len(pictures.sketches)
+    with progress_bar() as progress:
+        bar = progress.add_task("Evaluating", total=num_both * (1 + len(translators)) + num_photos)
+        observer = Observer(
+            pictures,
+            extractor,
+            identity,
+            request.subset_size,
+            lambda count: progress.advance(bar, count),
+        )
+        real = Column(name="real images", kind="real", values=observer.observe_reals())
+        columns = [
+            _describe(name, translator).model_copy(
+                update={"values": observer.observe_generators(translator)}
+            )
+            for name, translator in translators.items()
+        ]
+        drawn = observer.observe_route("photo", Route(lambda each: [pencil(p) for p in each], None))
+    columns += [Column(name="pencil filter", kind="baseline", values=drawn), real]
+    landmarks = observer.faces.landmarks.values()
+    return Evaluation(
+        Results(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            versions={"facesketch": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in PACKAGES},
+            machine=f"{platform.machine()}, {os.cpu_count()} cores, torch on "
+            f"{torch.get_num_threads()} threads",
+            size=request.size,
+            subset_size=request.subset_size,
+            extractor_sha256=_sha256(extractor.path),
+            photos=Folder(path=str(request.photos), num_images=len(pictures.photos)),
+            sketches=Folder(path=str(request.sketches), num_images=len(pictures.sketches)),
+            num_pairs=pictures.num_pairs,
+            num_photos_without_face=sum(face is None for face in landmarks) if identity else None,
+            columns=columns,
+            notes=_notes(pictures, has_identity=identity is not None),
+        ),
+        pictures,
+        translators,
+    )
+
+
+def _open_translators(weights: Sequence[Path | None]) -> dict[str, Translator]:
+    """Load every generator before hours are spent on the first; name each set by its folder."""
+    translators: dict[str, Translator] = {}
+    for folder in weights:
+        name = "shipped" if folder is None else folder.resolve().name
+        if name in translators:
+            raise UsageError(
+                f"two sets of weights have the name {name}; rename a folder, so that the report "
+                "can tell them apart."
+            )
+        translators[name] = Translator(folder)
+        for direction in DIRECTIONS:
+            translators[name].info(direction)
+    return translators
+
+
+def _describe(name: str, translator: Translator) -> Column:
+    infos = {direction: translator.info(direction) for direction in DIRECTIONS}
+    shipped = translator.weights == SHIPPED_WEIGHTS
+    return Column(
+        name=name,
+        kind="weights",
+        weights="shipped" if shipped else str(translator.weights),
+        files={d: _sha256(translator.weights / f"{d}.onnx") for d in DIRECTIONS},
+        about={
+            d: f"{info.architecture}, {info.image_size} px, step {info.step:,}, learned from "
+            f"{info.training_data}"
+            for d, info in infos.items()
+        },
+        values={},
+    )
+
+
+def _notes(pictures: PictureSet, *, has_identity: bool) -> list[str]:
+    """Say what was left out, and why."""
+    notes = []
+    if not pictures.num_pairs:
+        notes.append("No photo and sketch have the same name, so nothing is compared in pairs.")
+    elif pictures.num_pairs < MIN_PAIRS:
+        notes.append(
+            f"Only {pictures.num_pairs} photos and sketches have the same name; {MIN_PAIRS} pairs "
+            "are needed to compare in pairs."
+        )
+    if not has_identity:
+        notes.append("Who is found again was not measured; --identity does.")
+    return notes
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

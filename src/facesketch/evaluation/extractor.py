@@ -1,0 +1,56 @@
+"""From pictures to the features that metrics compare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facesketch.evaluation.mobilenet import MobileNetV2, load_mobilenet, weights_path
+
+
+class Extractor:
+    """MobileNetV2 on pictures of any size; metrics bear its `name`."""
+
+    name = "mobilenetv2"
+
+    def __init__(self) -> None:
+        """Load the weights.
+
+        Raises:
+            MissingPackageError: If they are not installed.
+        """
+        self.path = weights_path()
+        self._network = load_mobilenet(self.path)
+
+    def features(self, pictures: Sequence[Image.Image]) -> Tensor:
+        """Return the pooled features, float32, shape (B, 1280)."""
+        pooled, _ = self._look(pictures)
+        return pooled
+
+    def distances(self, first: Sequence[Image.Image], second: Sequence[Image.Image]) -> list[float]:
+        """Compare pictures pair by pair by the features at each place (Zhang et al. 2018, Eq. 1).
+
+        Squared distance of the features, scaled to length 1, averaged over places and over five
+        resolutions; unlike in LPIPS no channel has a learned weight. 0 for equal pictures, at
+        most 4.
+        """
+        _, maps = self._look([*first, *second])
+        total = torch.zeros(len(first))
+        for features in maps:
+            unit = features / (features.norm(dim=1, keepdim=True) + 1e-10)
+            apart = (unit[: len(first)] - unit[len(first) :]).square().sum(dim=1)  # (B, H, W)
+            total += apart.mean(dim=(1, 2))
+        result: list[float] = (total / len(maps)).tolist()
+        return result
+
+    @torch.inference_mode()
+    def _look(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, list[Tensor]]:
+        size = (MobileNetV2.input_size, MobileNetV2.input_size)
+        small = [p.convert("RGB").resize(size, Image.Resampling.BICUBIC) for p in pictures]
+        batch = torch.from_numpy(np.stack([np.asarray(picture) for picture in small]))
+        pooled, maps = self._network(batch.permute(0, 3, 1, 2).float() / 255)
+        return pooled, maps

@@ -1,0 +1,238 @@
+"""Pictures go through the generators a few at a time; only their figures are kept."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facesketch.evaluation.artefacts import checkerboard_energy, mean_colour
+from facesketch.evaluation.distribution import kernel_distance
+from facesketch.evaluation.extractor import Extractor
+from facesketch.evaluation.identity import Identity, found_first
+from facesketch.evaluation.paired import compare, mean_difference
+from facesketch.evaluation.pictures import PictureSet, batches, degrade
+from facesketch.evaluation.results import Group
+from facesketch.evaluation.statistics import (
+    FloatArray,
+    Value,
+    bootstrap,
+    bootstrap_distance,
+    share,
+)
+from facesketch.images import Domain
+from facesketch.translator import Translator
+from facesketch.weights_info import DIRECTIONS, Direction
+
+Pictures: TypeAlias = Sequence[Image.Image]
+Translate: TypeAlias = Callable[[Pictures], Pictures]
+Values: TypeAlias = dict[Group, dict[str, Value]]
+Advance: TypeAlias = Callable[[int], None]
+
+MIN_PAIRS = 30
+"""Fewer say too little: their interval would not hold what it promises."""
+
+NUM_LATENCY_RUNS, NUM_WARM_UPS = 30, 3
+
+
+@dataclass
+class Look:
+    """What is kept of a set of pictures: never the pictures."""
+
+    features: list[Tensor] = field(default_factory=list)
+    colours: list[FloatArray] = field(default_factory=list)
+    checkerboards: list[float] = field(default_factory=list)
+
+    def add(self, pictures: Pictures, extractor: Extractor) -> None:
+        """Look at pictures."""
+        self.features.append(extractor.features(pictures))
+        self.colours += [mean_colour(picture) for picture in pictures]
+        self.checkerboards += [checkerboard_energy(picture) for picture in pictures]
+
+    def all_features(self) -> Tensor:
+        """Return the features of all pictures, shape (N, D)."""
+        return torch.cat(self.features)
+
+
+@dataclass
+class Faces:
+    """The photos' faces; a photo without one has None for landmarks and no embedding."""
+
+    landmarks: dict[Path, Any | None] = field(default_factory=dict)
+    embeddings: list[FloatArray] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A translation and, for generators, its way back."""
+
+    there: Translate
+    back: Translate | None
+
+
+class Observer:
+    """Measures real pictures once, then what any number of generators makes of them."""
+
+    def __init__(
+        self,
+        pictures: PictureSet,
+        extractor: Extractor,
+        identity: Identity | None,
+        subset_size: int,
+        advance: Advance,
+    ) -> None:
+        self.pictures = pictures
+        self.extractor = extractor
+        self.identity = identity
+        self.subset_size = subset_size
+        self.advance = advance
+        self.reals: dict[Domain, Look] = {"photo": Look(), "sketch": Look()}
+        self.faces = Faces()
+
+    def observe_reals(self) -> Values:
+        """Look at the real pictures; the values are those of one half against the other."""
+        for domain, look in self.reals.items():
+            for paths in batches(self.pictures.paths(domain)):
+                reals = [self.pictures.read(path, domain) for path in paths]
+                look.add(reals, self.extractor)
+                if domain == "photo" and self.identity is not None:
+                    self._find_faces(self.identity, paths, reals)
+                self.advance(len(paths))
+        return {
+            "photo2sketch": self._real_values(self.reals["sketch"]),
+            "sketch2photo": self._real_values(self.reals["photo"]),
+        }
+
+    def _find_faces(self, identity: Identity, paths: Sequence[Path], photos: Pictures) -> None:
+        found = {p: identity.landmarks(photo) for p, photo in zip(paths, photos, strict=True)}
+        self.faces.landmarks |= found
+        self.faces.embeddings.append(self._embed(identity, paths, photos))
+
+    def _embed(self, identity: Identity, paths: Sequence[Path], made: Pictures) -> FloatArray:
+        """Describe what was made of photos, those with a face, in the framing of the photos."""
+        shapes = [self.faces.landmarks[path] for path in paths]
+        kept = [index for index, shape in enumerate(shapes) if shape is not None]
+        return identity.embed([made[i] for i in kept], [shapes[i] for i in kept])
+
+    def _real_values(self, look: Look) -> dict[str, Value]:
+        features, colours = look.all_features(), np.stack(look.colours)
+        return {
+            f"kid_{self.extractor.name}": kernel_distance(
+                features[::2], features[1::2], self.subset_size
+            ),
+            "colour_shift": bootstrap_distance(colours[::2], colours[1::2]),
+            "checkerboard": bootstrap(look.checkerboards),
+        }
+
+    def observe_generators(self, translator: Translator) -> Values:
+        """Measure both directions and both round trips."""
+
+        def translate(direction: Direction) -> Translate:
+            return lambda pictures: translator.translate(pictures, direction)
+
+        there, back = (translate(direction) for direction in DIRECTIONS)
+        values = self.observe_route("photo", Route(there, back))
+        values |= self.observe_route("sketch", Route(back, there))
+        for direction in DIRECTIONS:
+            values[direction]["latency"] = self._latency(translator, direction)
+        return values
+
+    def observe_route(self, start: Domain, route: Route) -> Values:
+        """Send all real pictures of one domain along a route.
+
+        Returns:
+            The values of the direction and, where the route has a way back, of the round trip.
+        """
+        look = Look()
+        direct: defaultdict[str, list[float]] = defaultdict(list)
+        cycle: defaultdict[str, list[float]] = defaultdict(list)
+        embeddings: defaultdict[str, list[FloatArray]] = defaultdict(list)
+        for paths in batches(self.pictures.paths(start)):
+            reals = [self.pictures.read(path, start) for path in paths]
+            fakes = route.there(reals)
+            look.add(fakes, self.extractor)
+            self._compare_pairs(start, paths, fakes, direct)
+            self._embed_into(embeddings["rank1"], start, paths, fakes)
+            if route.back is not None:
+                recs, degraded = route.back(fakes), route.back([degrade(f) for f in fakes])
+                _observe_cycle(cycle, reals, recs, degraded)
+                self._embed_into(embeddings["rank1_degraded"], start, paths, degraded)
+            self.advance(len(paths))
+        return self._values(start, look, direct, cycle, embeddings)
+
+    def _compare_pairs(
+        self, start: Domain, paths: Sequence[Path], fakes: Pictures, into: dict[str, list[float]]
+    ) -> None:
+        if self.pictures.num_pairs < MIN_PAIRS:
+            return
+        partners = [self.pictures.partner(path, start) for path in paths]
+        pairs = [(f, real) for f, real in zip(fakes, partners, strict=True) if real is not None]
+        if pairs:
+            found = compare([f for f, _ in pairs], [real for _, real in pairs], self.extractor)
+            for name, values in found.items():
+                into[name] += values
+
+    def _embed_into(
+        self, into: list[FloatArray], start: Domain, paths: Sequence[Path], made: Pictures
+    ) -> None:
+        if start == "photo" and self.identity is not None:
+            into.append(self._embed(self.identity, paths, made))
+
+    def _values(
+        self,
+        start: Domain,
+        look: Look,
+        direct: dict[str, list[float]],
+        cycle: dict[str, list[float]],
+        embeddings: dict[str, list[FloatArray]],
+    ) -> Values:
+        real = self.reals["sketch" if start == "photo" else "photo"]
+        colours = np.stack(look.colours)
+        ranks: dict[str, Value] = {}
+        for name, found in embeddings.items():
+            if found:
+                gallery = np.concatenate(self.faces.embeddings)
+                ranks[name] = share(found_first(np.concatenate(found), gallery))
+        kid = kernel_distance(look.all_features(), real.all_features(), self.subset_size)
+        straight = {f"kid_{self.extractor.name}": kid}
+        straight |= {name: bootstrap(values) for name, values in direct.items()}
+        straight |= {name: value for name, value in ranks.items() if name == "rank1"}
+        straight["colour_shift"] = bootstrap_distance(colours, np.stack(real.colours))
+        straight["checkerboard"] = bootstrap(look.checkerboards)
+        group: Group = "photo2sketch" if start == "photo" else "sketch2photo"
+        values: Values = {group: straight}
+        if cycle:
+            trip = {name: bootstrap(samples) for name, samples in cycle.items()}
+            trip |= {name: value for name, value in ranks.items() if name != "rank1"}
+            values["cycle_photo" if start == "photo" else "cycle_sketch"] = trip
+        return values
+
+    def _latency(self, translator: Translator, direction: Direction) -> Value:
+        """Time one picture at a time on one thread."""
+        start: Domain = "photo" if direction == "photo2sketch" else "sketch"
+        picture = self.pictures.read(self.pictures.paths(start)[0], start)
+        single = Translator(translator.weights, num_threads=1)
+        times = []
+        for _ in range(NUM_WARM_UPS + NUM_LATENCY_RUNS):
+            began = time.perf_counter()
+            single.translate([picture], direction)
+            times.append(1000 * (time.perf_counter() - began))
+        return bootstrap(times[NUM_WARM_UPS:], "median")
+
+
+def _observe_cycle(
+    into: dict[str, list[float]], reals: Pictures, recs: Pictures, degraded: Pictures
+) -> None:
+    for real, rec, rough in zip(reals, recs, degraded, strict=True):
+        into["cycle_error"].append(mean_difference(real, rec))
+        into["cycle_error_degraded"].append(mean_difference(real, rough))
+        shift = np.linalg.norm(mean_colour(real) - mean_colour(rec))
+        into["colour_shift"].append(float(shift))

