@@ -18,9 +18,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
 pytest.importorskip("skimage")
 
-from facesketch.evaluation import identity, mobilenet  # noqa: E402
-from facesketch.evaluation.distribution import jackknife_error, kernel_distance  # noqa: E402
-from facesketch.evaluation.extractor import Extractor  # noqa: E402
+from facesketch.evaluation import identity, inception, mobilenet  # noqa: E402
+from facesketch.evaluation.distribution import (  # noqa: E402
+    frechet_distance,
+    frechet_error,
+    jackknife_error,
+    kernel_distance,
+)
+from facesketch.evaluation.extractor import MobileNetExtractor  # noqa: E402
 
 needs_weights = pytest.mark.skipif(
     find_spec(mobilenet.PACKAGE) is None, reason=f"needs {mobilenet.INSTALL_LINE}"
@@ -71,13 +76,27 @@ def test_kid_is_the_same_twice_and_leaves_torchs_generator_alone() -> None:
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+def test_the_frechet_distance_of_gaussians_is_the_formula() -> None:
+    """Of N(0, I) and N(1, 4 I) in 8 dimensions: 8 for the means, 8 (1 + 4 - 2 * 2) for the rest."""
+    found = frechet_distance(normal(1, 20_000), 2 * normal(2, 20_000) + 1)
+    assert found.value == pytest.approx(16, rel=0.02)
+    assert found.interval[0] < 16 < found.interval[1]
+
+
+def test_the_error_of_a_frechet_distance_is_the_spread_of_repeated_draws() -> None:
+    pairs = [(normal(2 * k, 400, 0.5), normal(2 * k + 1, 300)) for k in range(60)]
+    repeated = [frechet_distance(fake, real).value for fake, real in pairs[:40]]
+    estimated = [frechet_error(fake, real) for fake, real in pairs[40:]]
+    assert np.mean(estimated) == pytest.approx(np.std(repeated), rel=0.35)
+
+
 @needs_weights
 def test_the_network_with_its_weights_knows_what_imagenet_teaches() -> None:
     """Names and shapes fit, and so does the arithmetic: torchvision's classifier agrees."""
     from skimage import data  # noqa: PLC0415
 
     state = torch.load(mobilenet.weights_path(), weights_only=True)
-    extractor = Extractor()
+    extractor = MobileNetExtractor()
     pictures = [Image.fromarray(picture) for picture in (data.coffee(), data.chelsea())]
     pooled = extractor.features(pictures)
     logits = pooled @ state["classifier.1.weight"].T + state["classifier.1.bias"]
@@ -87,7 +106,7 @@ def test_the_network_with_its_weights_knows_what_imagenet_teaches() -> None:
 
 @needs_weights
 def test_feature_distance_is_zero_for_equal_pictures_and_grows_with_damage() -> None:
-    extractor, picture = Extractor(), blob(4, 96)
+    extractor, picture = MobileNetExtractor(), blob(4, 96)
     slight, heavy = (picture.filter(ImageFilter.GaussianBlur(r)) for r in (1, 6))
     found = extractor.distances([picture] * 4, [picture, slight, heavy, blob(9, 96)])
     assert found[0] == pytest.approx(0, abs=1e-6)
@@ -142,3 +161,51 @@ def test_landmarks_lie_at_the_corners_of_the_eyes() -> None:
 @needs_dlib
 def test_a_picture_without_a_face_has_no_landmarks() -> None:
     assert identity.Identity().landmarks(Image.new("RGB", (128, 128), "gray")) is None
+
+
+def filled_inception() -> inception.InceptionV3:
+    """The network with weights that a formula gives, so that another program can have them too."""
+    network = inception.InceptionV3()
+    state = network.state_dict()
+    for index, (name, tensor) in enumerate(sorted(state.items())):
+        count = torch.arange(tensor.numel(), dtype=torch.float64).reshape(tensor.shape)
+        wave = torch.sin(count * 0.7 + index)
+        if name.endswith("running_var"):
+            wave = 1 + 0.5 * wave.abs()
+        elif name.endswith("bn.weight"):
+            wave = 1 + 0.2 * wave
+        elif name.endswith("num_batches_tracked"):
+            wave = torch.zeros_like(count)
+        elif name.endswith("conv.weight"):
+            wave *= (3 / tensor[0].numel()) ** 0.5
+        else:
+            wave *= 0.1
+        state[name] = wave.to(tensor.dtype)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def test_inception_gives_the_features_of_torch_fidelity() -> None:
+    """`FeatureExtractorInceptionV3` of torch-fidelity 0.4.0 with these weights: equal to the bit.
+
+    Its state dict had the same 566 names; what it gave is stored here.
+    """
+    network = filled_inception()
+    y, x = torch.meshgrid(torch.arange(200), torch.arange(160), indexing="ij")
+    planes = [127 + 120 * torch.sin(x * y / (300.0 + 90 * c) + c) for c in range(3)]
+    picture = torch.stack([plane.to(torch.uint8) for plane in planes])[None]
+    with torch.inference_mode():
+        features = network(torch.cat([picture, picture.flip(3)]))
+    assert len(network.state_dict()) == 566
+    assert features.shape == (2, 2048)
+    assert features[0].mean().item() == pytest.approx(75.603798, rel=1e-3)
+    assert features[0, :3].tolist() == pytest.approx([118.259308, 477.081665, 435.706848], rel=1e-2)
+    expected = [69.478203, 0.0, 14.901448, 17.683380, 600.391907]
+    assert features[1, ::500].tolist() == pytest.approx(expected, rel=1e-2)
+
+
+def test_other_weights_are_not_called_fid(tmp_path: Path) -> None:
+    path = tmp_path / "pt_inception-2015-12-05-6726825d.pth"
+    path.write_bytes(b"something else")
+    with pytest.raises(WeightsError, match="does not hold the standard Inception weights of FID"):
+        inception.load_inception(path)

@@ -51,6 +51,13 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 )
 @click.option("--identity", is_flag=True, help="Measure who is found again (extra: identity).")
 @click.option(
+    "--inception",
+    metavar="FILE",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The standard weights of FID, pt_inception-2015-12-05-6726825d.pth: adds KID by them and, "
+    "from 2,048 images a folder on, FID.",
+)
+@click.option(
     "--limit",
     metavar="N",
     type=click.IntRange(min=1),
@@ -81,6 +88,7 @@ def evaluate(
     sketches: Path | None,
     out: Path,
     identity: bool,
+    inception: Path | None,
     limit: int | None,
     size: int,
     subset_size: int,
@@ -110,6 +118,7 @@ def evaluate(
         subset_size=subset_size,
         limit=limit,
         identity=identity,
+        inception=inception,
     )
     done = evaluation.evaluate(request, shlex.join(["facesketch", *sys.argv[1:]]))
     _write(done, out)

@@ -16,7 +16,8 @@ import torch
 from facesketch import __version__
 from facesketch.console import progress_bar
 from facesketch.errors import UsageError
-from facesketch.evaluation.extractor import Extractor
+from facesketch.evaluation.distribution import MIN_FRECHET
+from facesketch.evaluation.extractor import InceptionExtractor, MobileNetExtractor
 from facesketch.evaluation.identity import Identity
 from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route
 from facesketch.evaluation.pictures import PictureSet, find_pictures, pencil
@@ -39,6 +40,7 @@ class Request:
         subset_size: Pictures in a subset of KID; each folder needs twice as many.
         limit: Take so many pictures of each folder, spread evenly; None takes all.
         identity: Measure who is found again.
+        inception: File with the standard Inception weights of FID; None leaves it out.
     """
 
     weights: Sequence[Path | None]
@@ -48,6 +50,7 @@ class Request:
     subset_size: int = 100
     limit: int | None = None
     identity: bool = False
+    inception: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def evaluate(request: Request, command: str) -> Evaluation:
 
     Raises:
         DataError: If there are too few pictures, or one cannot be read.
-        WeightsError: If a folder lacks a generator.
+        WeightsError: If a folder lacks a generator, or the Inception file is not the standard one.
         UsageError: If two sets of weights have one name.
         MissingExtraError: If dlib is wanted and not installed.
         MissingPackageError: If the MobileNetV2 weights are not installed.
@@ -82,16 +85,18 @@ def evaluate(request: Request, command: str) -> Evaluation:
         needed=2 * request.subset_size,
     )
     translators = _open_translators(request.weights)
-    extractor = Extractor()
+    mobilenet = MobileNetExtractor()
+    inception = InceptionExtractor(request.inception) if request.inception else None
     num_photos, num_both = len(pictures.photos), len(pictures.photos) + len(pictures.sketches)
     with progress_bar() as progress:
         bar = progress.add_task("Evaluating", total=num_both * (1 + len(translators)) + num_photos)
         observer = Observer(
             pictures,
-            extractor,
-            identity,
-            request.subset_size,
-            lambda count: progress.advance(bar, count),
+            mobilenet=mobilenet,
+            inception=inception,
+            identity=identity,
+            subset_size=request.subset_size,
+            advance=lambda count: progress.advance(bar, count),
         )
         real = Column(name="real images", kind="real", values=observer.observe_reals())
         columns = [
@@ -113,13 +118,13 @@ def evaluate(request: Request, command: str) -> Evaluation:
             f"{torch.get_num_threads()} threads",
             size=request.size,
             subset_size=request.subset_size,
-            extractor_sha256=_sha256(extractor.path),
+            extractors={each.name: _sha256(each.path) for each in observer.extractors},
             photos=Folder(path=str(request.photos), num_images=len(pictures.photos)),
             sketches=Folder(path=str(request.sketches), num_images=len(pictures.sketches)),
             num_pairs=pictures.num_pairs,
             num_photos_without_face=sum(face is None for face in landmarks) if identity else None,
             columns=columns,
-            notes=_notes(pictures, has_identity=identity is not None),
+            notes=_notes(pictures, request),
         ),
         pictures,
         translators,
@@ -159,7 +164,7 @@ def _describe(name: str, translator: Translator) -> Column:
     )
 
 
-def _notes(pictures: PictureSet, *, has_identity: bool) -> list[str]:
+def _notes(pictures: PictureSet, request: Request) -> list[str]:
     """Say what was left out, and why."""
     notes = []
     if not pictures.num_pairs:
@@ -169,7 +174,13 @@ def _notes(pictures: PictureSet, *, has_identity: bool) -> list[str]:
             f"Only {pictures.num_pairs} photos and sketches have the same name; {MIN_PAIRS} pairs "
             "are needed to compare in pairs."
         )
-    if not has_identity:
+    fewest = min(len(pictures.photos), len(pictures.sketches))
+    if request.inception and fewest < MIN_FRECHET:
+        notes.append(
+            f"FID was left out: it needs {MIN_FRECHET:,} images in each folder, and one has "
+            f"{fewest:,}; KID (Inception) has no bias and stands in its place."
+        )
+    if not request.identity:
         notes.append("Who is found again was not measured; --identity does.")
     return notes
 

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from facesketch.evaluation.artefacts import checkerboard_energy, mean_colour
-from facesketch.evaluation.distribution import kernel_distance
-from facesketch.evaluation.extractor import Extractor
+from facesketch.evaluation.distribution import MIN_FRECHET, frechet_distance, kernel_distance
+from facesketch.evaluation.extractor import Extractor, InceptionExtractor, MobileNetExtractor
 from facesketch.evaluation.identity import Identity, found_first
 from facesketch.evaluation.paired import compare, mean_difference
 from facesketch.evaluation.pictures import PictureSet, batches, degrade
@@ -47,19 +47,20 @@ NUM_LATENCY_RUNS, NUM_WARM_UPS = 30, 3
 class Look:
     """What is kept of a set of pictures: never the pictures."""
 
-    features: list[Tensor] = field(default_factory=list)
+    features: defaultdict[str, list[Tensor]] = field(default_factory=lambda: defaultdict(list))
     colours: list[FloatArray] = field(default_factory=list)
     checkerboards: list[float] = field(default_factory=list)
 
-    def add(self, pictures: Pictures, extractor: Extractor) -> None:
+    def add(self, pictures: Pictures, extractors: Sequence[Extractor]) -> None:
         """Look at pictures."""
-        self.features.append(extractor.features(pictures))
+        for extractor in extractors:
+            self.features[extractor.name].append(extractor.features(pictures))
         self.colours += [mean_colour(picture) for picture in pictures]
         self.checkerboards += [checkerboard_energy(picture) for picture in pictures]
 
-    def all_features(self) -> Tensor:
-        """Return the features of all pictures, shape (N, D)."""
-        return torch.cat(self.features)
+    def all_features(self) -> dict[str, Tensor]:
+        """Return the features of all pictures by extractor, shape (N, D)."""
+        return {name: torch.cat(parts) for name, parts in self.features.items()}
 
 
 @dataclass
@@ -84,13 +85,16 @@ class Observer:
     def __init__(
         self,
         pictures: PictureSet,
-        extractor: Extractor,
+        *,
+        mobilenet: MobileNetExtractor,
+        inception: InceptionExtractor | None,
         identity: Identity | None,
         subset_size: int,
         advance: Advance,
     ) -> None:
         self.pictures = pictures
-        self.extractor = extractor
+        self.mobilenet = mobilenet
+        self.extractors: list[Extractor] = [mobilenet, *([inception] if inception else [])]
         self.identity = identity
         self.subset_size = subset_size
         self.advance = advance
@@ -102,7 +106,7 @@ class Observer:
         for domain, look in self.reals.items():
             for paths in batches(self.pictures.paths(domain)):
                 reals = [self.pictures.read(path, domain) for path in paths]
-                look.add(reals, self.extractor)
+                look.add(reals, self.extractors)
                 if domain == "photo" and self.identity is not None:
                     self._find_faces(self.identity, paths, reals)
                 self.advance(len(paths))
@@ -123,14 +127,22 @@ class Observer:
         return identity.embed([made[i] for i in kept], [shapes[i] for i in kept])
 
     def _real_values(self, look: Look) -> dict[str, Value]:
-        features, colours = look.all_features(), np.stack(look.colours)
-        return {
-            f"kid_{self.extractor.name}": kernel_distance(
-                features[::2], features[1::2], self.subset_size
-            ),
+        colours = np.stack(look.colours)
+        halves = ({n: f[k::2] for n, f in look.all_features().items()} for k in (0, 1))
+        return self._distances(*halves) | {
             "colour_shift": bootstrap_distance(colours[::2], colours[1::2]),
             "checkerboard": bootstrap(look.checkerboards),
         }
+
+    def _distances(self, fakes: dict[str, Tensor], reals: dict[str, Tensor]) -> dict[str, Value]:
+        """Compare two sets by the features of every extractor."""
+        values = {}
+        for name, fake in fakes.items():
+            values[f"kid_{name}"] = kernel_distance(fake, reals[name], self.subset_size)
+            enough = min(len(fake), len(reals[name])) >= MIN_FRECHET
+            if name == InceptionExtractor.name and enough:
+                values["fid"] = frechet_distance(fake, reals[name])
+        return values
 
     def observe_generators(self, translator: Translator) -> Values:
         """Measure both directions and both round trips."""
@@ -158,7 +170,7 @@ class Observer:
         for paths in batches(self.pictures.paths(start)):
             reals = [self.pictures.read(path, start) for path in paths]
             fakes = route.there(reals)
-            look.add(fakes, self.extractor)
+            look.add(fakes, self.extractors)
             self._compare_pairs(start, paths, fakes, direct)
             self._embed_into(embeddings["rank1"], start, paths, fakes)
             if route.back is not None:
@@ -176,7 +188,7 @@ class Observer:
         partners = [self.pictures.partner(path, start) for path in paths]
         pairs = [(f, real) for f, real in zip(fakes, partners, strict=True) if real is not None]
         if pairs:
-            found = compare([f for f, _ in pairs], [real for _, real in pairs], self.extractor)
+            found = compare([f for f, _ in pairs], [real for _, real in pairs], self.mobilenet)
             for name, values in found.items():
                 into[name] += values
 
@@ -201,8 +213,7 @@ class Observer:
             if found:
                 gallery = np.concatenate(self.faces.embeddings)
                 ranks[name] = share(found_first(np.concatenate(found), gallery))
-        kid = kernel_distance(look.all_features(), real.all_features(), self.subset_size)
-        straight = {f"kid_{self.extractor.name}": kid}
+        straight = self._distances(look.all_features(), real.all_features())
         straight |= {name: bootstrap(values) for name, values in direct.items()}
         straight |= {name: value for name, value in ranks.items() if name == "rank1"}
         straight["colour_shift"] = bootstrap_distance(colours, np.stack(real.colours))

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from facesketch.evaluation.extractor import Extractor
+from facesketch.evaluation.extractor import MobileNetExtractor
 from facesketch.evaluation.fsim import fsim
 
 MAX_PSNR = 100.0
@@ -16,7 +16,7 @@ MAX_PSNR = 100.0
 
 
 def compare(
-    fakes: Sequence[Image.Image], reals: Sequence[Image.Image], extractor: Extractor
+    fakes: Sequence[Image.Image], reals: Sequence[Image.Image], extractor: MobileNetExtractor
 ) -> dict[str, list[float]]:
     """Measure pairs of one size.
 

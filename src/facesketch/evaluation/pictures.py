@@ -134,8 +134,11 @@ def degrade(picture: Image.Image) -> Image.Image:
 
 
 def pencil(photo: Image.Image) -> Image.Image:
-    """The pencil filter of picture editors (colour dodge): gray divided by its blur."""
+    """The pencil filter of picture editors (colour dodge): gray divided by its blur.
+
+    One is added to both, so that plain black becomes white paper like every plain ground.
+    """
     gray = photo.convert("L")
     blur = gray.filter(ImageFilter.GaussianBlur(gray.width / 50))
-    share = np.asarray(gray, np.float32) / np.maximum(np.asarray(blur, np.float32), 1)
+    share = (np.asarray(gray, np.float32) + 1) / (np.asarray(blur, np.float32) + 1)
     return Image.fromarray(np.clip(np.rint(share * 255), 0, 255).astype(np.uint8))

@@ -37,6 +37,21 @@ METRICS: dict[str, Metric] = {
         "How far the generated pictures are, as a set, from the real ones: squared MMD of "
         "MobileNetV2 features, 0 for equal distributions. Not comparable with KID by Inception.",
     ),
+    "kid_inception": Metric(
+        "KID (Inception)",
+        "",
+        "lower",
+        4,
+        "The same by the features of the standard Inception network, as others report it.",
+    ),
+    "fid": Metric(
+        "FID",
+        "",
+        "lower",
+        2,
+        "Frechet distance of Inception features by the standard weights. Only to be compared with "
+        "figures from as many pictures: fewer give a higher one.",
+    ),
     "ssim": Metric("SSIM", "", "higher", 3, "Structure shared with the picture's pair, 1 at most."),
     "psnr": Metric("PSNR", "dB", "higher", 2, "Pixels shared with the pair."),
     "fsim": Metric("FSIM", "", "higher", 3, "Edges and features shared with the pair, 1 at most."),
@@ -130,7 +145,7 @@ class Results(BaseModel):
     machine: str
     size: int = Field(description="Side in px that all pictures were brought to.")
     subset_size: int = Field(description="Pictures in a subset of KID.")
-    extractor_sha256: str = Field(description="Of the file with the MobileNetV2 weights.")
+    extractors: dict[str, str] = Field(description="SHA-256 of each extractor's file.")
     photos: Folder
     sketches: Folder
     num_pairs: int
