@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from evaluation_helpers import write_set
+from face_pictures import sample
 from facesketch.cli import main
 from weights_helpers import write_generator
 
@@ -162,16 +163,6 @@ def test_wrong_usage_is_answered_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
-def test_few_pairs_are_named_and_not_averaged(
-    tmp_path: Path, weights_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    root = write_set(tmp_path / "few", 20)
-    assert run("--weights", weights_dir, "--data", root, "-o", tmp_path / "out") == 0
-    assert "Only 20 photos and sketches have the same name; 30 pairs" in capsys.readouterr().out
-    found = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
-    assert "ssim" not in column(found, weights_dir.name)["photo2sketch"]
-
-
 def test_identity_without_its_extra_says_what_to_install(
     pictures: Path,
     tmp_path: Path,
@@ -183,32 +174,33 @@ def test_identity_without_its_extra_says_what_to_install(
     assert "pip install 'facesketch[identity]'" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(
-    find_spec("dlib") is None or find_spec("face_recognition_models") is None,
-    reason="needs the identity extra",
-)
-def test_photos_without_a_face_are_counted_and_left_out(
-    tmp_path: Path, weights_dir: Path, faces: Path
-) -> None:
-    out = tmp_path / "out"
-    assert run("--weights", weights_dir, "--data", faces, "--identity", "-o", out) == 0
-    found = json.loads((out / "metrics.json").read_text(encoding="utf-8"))
-    assert found["num_photos_without_face"] == 18
-    values = column(found, weights_dir.name)
+@pytest.fixture(scope="module")
+def people(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Figures of two people among 18 blobs."""
+    from skimage import data  # noqa: PLC0415
+
+    pytest.importorskip("dlib")
+    folder = tmp_path_factory.mktemp("people")
+    root = write_set(folder, 20)
+    photos = root / "test" / "photos"
+    sample(256).save(photos / "000.png")
+    Image.fromarray(data.astronaut()).crop((96, 0, 352, 256)).save(photos / "001.png")
+    out = folder / "out"
+    assert run("--weights", weights_dir, "--data", root, "--identity", "-o", out) == 0
+    return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_photos_without_a_face_are_counted_and_left_out(people: dict, weights_dir: Path) -> None:
+    assert people["num_photos_without_face"] == 18
+    values = column(people, weights_dir.name)
     assert values["photo2sketch"]["rank1"]["n"] == 2
     assert values["cycle_photo"]["rank1_degraded"]["n"] == 2
     assert values["photo2sketch"]["rank1"]["value"] == 1
 
 
-@pytest.fixture
-def faces(tmp_path: Path) -> Path:
-    """Two people among 18 blobs."""
-    from skimage import data  # noqa: PLC0415
-
-    from face_pictures import sample  # noqa: PLC0415
-
-    root = write_set(tmp_path / "faces", 20, paired=False)
-    photos = root / "test" / "photos"
-    sample(256).save(photos / "000.png")
-    Image.fromarray(data.astronaut()).crop((96, 0, 352, 256)).save(photos / "001.png")
-    return root
+def test_few_pairs_are_named_and_not_averaged(people: dict, weights_dir: Path) -> None:
+    assert people["num_pairs"] == 20
+    assert people["notes"] == [
+        "Only 20 photos and sketches have the same name; 30 pairs are needed to compare in pairs."
+    ]
+    assert "ssim" not in column(people, weights_dir.name)["photo2sketch"]
