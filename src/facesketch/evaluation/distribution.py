@@ -17,9 +17,6 @@ NUM_SUBSETS = 100
 MIN_FRECHET = 2048
 """Pictures that a Frechet distance needs of each kind: as many as Inception has features."""
 
-NUM_FRECHET_RESAMPLES = 20
-"""Each takes a second or two; a standard error needs no more."""
-
 
 def kernel_distance(fake: Tensor, real: Tensor, subset_size: int) -> Value:
     """Squared MMD under the cubic kernel (k(x, y) = (x.y / D + 1)^3; Binkowski et al. 2018).
@@ -85,7 +82,7 @@ class _Given(nn.Identity):
 def frechet_distance(fake: Tensor, real: Tensor) -> Value:
     """Frechet distance of two Gaussians (Heusel et al. 2017), by torchmetrics.
 
-    |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)). The interval is the value with the bootstrap's
+    |m1 - m2|^2 + Tr(C1 + C2 - 2 (C1 C2)^(1/2)). The interval is the value with the jackknife's
     standard error; it says nothing of the bias, which falls with the number of pictures.
 
     Args:
@@ -102,24 +99,32 @@ def frechet_distance(fake: Tensor, real: Tensor) -> Value:
         value=value,
         n=len(fake),
         interval=(max(0.0, value - half), value + half),
-        method="bootstrap",
+        method="jackknife",
     )
 
 
 def frechet_error(fake: Tensor, real: Tensor) -> float:
-    """Standard error of the Frechet distance: each set resampled while the other stays."""
-    generator = torch.Generator().manual_seed(SEED)
+    """Standard error of the Frechet distance by the infinitesimal jackknife.
+
+    How much one picture u more of the first set moves the distance is its derivative,
+    u (1 - T) u + 2 (m1 - m2) u, T = C2^(1/2) (C2^(1/2) C1 C2^(1/2))^(-1/2) C2^(1/2) being the
+    optimal transport from the first to the second Gaussian. A bootstrap would take an hour.
+    """
     variance = 0.0
     for moving, fixed in ((fake.double(), real.double()), (real.double(), fake.double())):
-        mean, covariance = fixed.mean(dim=0), fixed.T.cov()
-        powers, axes = torch.linalg.eigh(covariance)
-        root = (axes * powers.clamp_min(0).sqrt()) @ axes.T
-        distances = []
-        for _ in range(NUM_FRECHET_RESAMPLES):
-            drawn = moving[torch.randint(len(moving), (len(moving),), generator=generator)]
-            other = drawn.T.cov()
-            cross = torch.linalg.eigvalsh(root @ other @ root).clamp_min(0).sqrt().sum()
-            apart = (drawn.mean(dim=0) - mean).square().sum()
-            distances.append(apart + covariance.trace() + other.trace() - 2 * cross)
-        variance += float(torch.stack(distances).var())
+        root = _power(fixed.T.cov(), 0.5)
+        transport = root @ _power(root @ moving.T.cov() @ root, -0.5) @ root
+        apart = moving.mean(dim=0) - fixed.mean(dim=0)
+        u = moving - moving.mean(dim=0)  # (N, D)
+        influence = ((u - u @ transport) * u).sum(dim=1) + 2 * u @ apart
+        variance += float(influence.var()) / len(moving)
     return math.sqrt(variance)
+
+
+def _power(matrix: Tensor, exponent: float) -> Tensor:
+    """Raise a positive matrix to a power, on the space that it spans."""
+    powers, axes = torch.linalg.eigh(matrix)
+    kept = powers > powers[-1] * 1e-10
+    axes = axes[:, kept]
+    result: Tensor = (axes * powers[kept] ** exponent) @ axes.T
+    return result

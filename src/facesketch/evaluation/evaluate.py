@@ -76,6 +76,7 @@ def evaluate(request: Request, command: str) -> Evaluation:
         MissingExtraError: If dlib is wanted and not installed.
         MissingPackageError: If the MobileNetV2 weights are not installed.
     """
+    machine = _machine()
     identity = Identity() if request.identity else None
     pictures = find_pictures(
         request.photos,
@@ -114,8 +115,7 @@ def evaluate(request: Request, command: str) -> Evaluation:
             command=command,
             versions={"facesketch": __version__, "python": platform.python_version()}
             | {name: version(name) for name in PACKAGES},
-            machine=f"{platform.machine()}, {os.cpu_count()} cores, torch on "
-            f"{torch.get_num_threads()} threads",
+            machine=machine,
             size=request.size,
             subset_size=request.subset_size,
             extractors={each.name: _sha256(each.path) for each in observer.extractors},
@@ -183,6 +183,13 @@ def _notes(pictures: PictureSet, request: Request) -> list[str]:
     if not request.identity:
         notes.append("Who is found again was not measured; --identity does.")
     return notes
+
+
+def _machine() -> str:
+    """Say what latency was measured on, and what else the machine had to do before."""
+    load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""  # not on Windows
+    threads = torch.get_num_threads()
+    return f"{platform.machine()}, {os.cpu_count()} cores{load}, torch on {threads} threads"
 
 
 def _sha256(path: Path) -> str:

@@ -104,7 +104,11 @@ METRICS: dict[str, Metric] = {
         "Power at periods of 2 and 4 px over what is beside them in the spectrum; 0 is no pattern.",
     ),
     "latency": Metric(
-        "Latency", "ms", "lower", 1, "Median time of one picture on one CPU thread, batch 1."
+        "Latency",
+        "ms",
+        "lower",
+        1,
+        "Median time of one picture on one CPU thread, batch 1, beside all else the machine did.",
     ),
 }
 
