@@ -83,7 +83,7 @@ def _table(results: Results, group: Group) -> Table:
 
 
 def _best(columns: list[Column], values: list[Value | None], metric: Metric) -> Value | None:
-    """Name the best of several sets of weights; of one there is none."""
+    """Name the best of several sets of weights, if its interval is clear of all the others'."""
     rivals = [
         value
         for column, value in zip(columns, values, strict=True)
@@ -92,7 +92,11 @@ def _best(columns: list[Column], values: list[Value | None], metric: Metric) -> 
     if len(rivals) < 2 or metric.better == "like real":
         return None
     choose = min if metric.better == "lower" else max
-    return choose(rivals, key=lambda value: value.value)
+    best = choose(rivals, key=lambda value: value.value)
+    low, high = best.interval
+    others = [value for value in rivals if value is not best]
+    is_clear = all(high < other.interval[0] or other.interval[1] < low for other in others)
+    return best if is_clear else None
 
 
 def _cells(values: list[Value | None], metric: Metric, best: Value | None) -> list[Cell | None]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from facesketch.evaluation.evaluate import Evaluation
 from facesketch.evaluation.pictures import pencil
 from facesketch.images import Domain
 from facesketch.weights_info import Direction
+
+if TYPE_CHECKING:
+    from facesketch.evaluation.evaluate import Evaluation
 
 NUM_ROWS = 8
 THUMBNAIL = 192  # px
