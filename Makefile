@@ -38,7 +38,7 @@ endef
 	$(call environment,.venv-test,'$(PYTHON)' $(PYTHONS),constraints.txt,$(EVERYTHING))
 	@.venv-test/bin/python -m pip install -qq --no-compile --no-deps -c constraints.txt $(FEATURES) \
 	    || { rm -f $@; exit 1; }
-	@scripts/setup_browser $(CURDIR)/.venv-test/bin/python
+	@scripts/setup_browser $(CURDIR)/.venv-test/bin/python || { rm -f $@; exit 1; }
 
 .venv-lowest/ready: pyproject.toml constraints-lowest.txt
 	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,$(INFERENCE))
