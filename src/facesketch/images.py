@@ -52,8 +52,8 @@ FORMATS = (*UPLOAD_TYPES, "TIFF", "PPM")
 """Decoders that may run; everything else Pillow knows (PostScript, PSD, ...) stays shut."""
 
 _SIGNATURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a|....ftyp(?:hei|hev|mif1|msf1)"
-    rb"|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0",
+    rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
+    + (rb"|....ftyp(?:hei|hev|mif1|msf1)" if "HEIF" in UPLOAD_TYPES else b""),
     re.DOTALL,
 )
 """How files of `UPLOAD_TYPES` begin: one that does is a picture, if a broken one."""
@@ -184,7 +184,7 @@ def _opened(
             what = "This" if name == UNNAMED else name
             kinds = ", ".join(formats)
             raise NotAnImageError(f"{what} is not a picture that can be read ({kinds}).") from error
-        reason = "" if is_unknown else f" ({error})"
+        reason = "" if is_unknown else f" ({' '.join(str(error).split())})"
         raise ImageError(f"{name} is broken and cannot be read{reason}.") from error
 
 
