@@ -43,6 +43,8 @@ def test_pages_of_other_sites_may_not_convert(client: FlaskClient) -> None:
         {"Origin": "https://evil.example"},
         {"Origin": "http://localhost:9999"},
         {"Origin": "null"},
+        {"Origin": "http://["},
+        {"Origin": "http://localhost@evil.example"},
     ):
         assert client.post(CONVERT, headers=theirs, **form(encoded())).status_code == 403
     for ours in ({"Sec-Fetch-Site": "same-origin"}, {"Origin": "http://localhost"}, {}):
@@ -64,7 +66,9 @@ def test_a_client_behind_an_unknown_proxy_is_not_this_machine(
     assert client.get("/api/v1/models").status_code == 200
 
 
-@pytest.mark.parametrize("host", ["studio.example", "192.168.1.5:8000", "localhost.example"])
+@pytest.mark.parametrize(
+    "host", ["studio.example", "192.168.1.5:8000", "localhost.example", "[::2]", "a:b:c"]
+)
 def test_a_name_that_is_not_of_this_machine_may_be_a_proxys_or_a_strangers(
     client: FlaskClient, host: str
 ) -> None:

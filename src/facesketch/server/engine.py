@@ -179,6 +179,7 @@ class Engine:
     def _convert(
         self, data: bytes, size: tuple[int, int], options: ConvertOptions, file_format: Format
     ) -> Conversion:
+        self._check_current()  # large pictures have waited for one another
         started = time.perf_counter()
         translator = self._wide if self._current.ticket.is_alone else self._narrow
         draft_size = as_is.DRAFT_SIZE if options.align == "none" else by_faces.DRAFT_SIZE

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response, request
 from limits import RateLimitItemPerMinute
@@ -123,10 +122,9 @@ class Gate:
         machine: another name may be a proxy's, or a stranger's that leads here (DNS rebinding).
         """
         original = asked.environ.get("werkzeug.proxy_fix.orig", asked.environ)
-        host = urlsplit(f"//{original.get('HTTP_HOST', '')}").hostname or ""
         return (
             is_loopback(original.get("REMOTE_ADDR") or "")
-            and is_loopback(host)
+            and is_loopback(_host_name(original.get("HTTP_HOST", "")))
             and not any(name in asked.headers for name in FORWARDED_HEADERS)
         )
 
@@ -164,7 +162,14 @@ def _is_own_page(asked: Request) -> bool:
     if asked.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return False
     origin = asked.headers.get("Origin")  # old browsers, and those on plain http, send only this
-    return origin is None or urlsplit(origin).netloc == asked.host
+    return origin is None or origin.partition("://")[2] == asked.host
+
+
+def _host_name(host: str) -> str:
+    """Take the port off a Host header; what is none comes back as it is."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.rpartition(":")[0] if host.count(":") == 1 else host
 
 
 def _client(asked: Request) -> str:
