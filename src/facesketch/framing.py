@@ -98,9 +98,8 @@ def translate_faces(
     found = _detector().find(image)
     if not found:
         wanted = result_size(original_size, size)
-        prepared = translator.prepare(image, direction, size=wanted)
-        (planes,) = translator.run_prepared([prepared])
-        return Framed((translator.finish(prepared, planes),), (), "none", NO_FACE)
+        as_it_is = translator.translate([image], direction, size=wanted)
+        return Framed(tuple(as_it_is), (), "none", NO_FACE)
     chosen = found if faces == "all" else found[:1]
     grown = original_size[0] / image.width
     originals = tuple(face.scaled(grown) for face in found)

@@ -136,14 +136,19 @@ class Translator:
         return self.translate([image], "sketch2photo", size=size)[0]
 
     def translate(
-        self, pictures: Iterable[Picture], direction: Direction, *, size: int | None = None
+        self,
+        pictures: Iterable[Picture],
+        direction: Direction,
+        *,
+        size: int | tuple[int, int] | None = None,
     ) -> list[Image.Image]:
         """Translate several pictures, those of one shape together; see `to_sketch`.
 
         Args:
             pictures: What `to_sketch` takes.
             direction: Which generator to use.
-            size: Shorter side of the results in pixels; None keeps the size of each input.
+            size: Shorter side of the results in pixels, or their width and height, for pictures
+                that were decoded smaller; None keeps the size of each input.
 
         Returns:
             The results, in the order of the inputs.

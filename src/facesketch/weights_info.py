@@ -12,6 +12,15 @@ from facesketch.errors import WeightsError
 Direction = Literal["photo2sketch", "sketch2photo"]
 DIRECTIONS: tuple[Direction, Direction] = ("photo2sketch", "sketch2photo")
 
+DIRECTION_FROM: dict[str, Direction] = {"photo": "photo2sketch", "sketch": "sketch2photo"}
+"""Which way a picture of a domain goes."""
+
+OPPOSITE: dict[Direction, Direction] = {
+    "photo2sketch": "sketch2photo",
+    "sketch2photo": "photo2sketch",
+}
+"""The way back."""
+
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "line"
 """Folder of the generators that come with the package."""
 

@@ -15,7 +15,7 @@ from facesketch.convert.plan import STREAM, Targets
 from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageError
 from facesketch.images import OUTPUT_FORMATS
-from facesketch.weights_info import Direction
+from facesketch.weights_info import DIRECTION_FROM, Direction
 from facesketch.writing import write_whole
 
 LARGE_PIXELS = 32_000_000  # larger pictures are decoded and written one at a time
@@ -63,9 +63,11 @@ def make_classifier(tasks: list[Task]) -> DomainClassifier | None:
     return DomainClassifier() if any(len(task.targets) > 1 for task in tasks) else None
 
 
-def turn_of(size: tuple[int, int], large: threading.Lock) -> AbstractContextManager[object]:
+def turn_of(
+    size: tuple[int, int], large: threading.Lock, num_pixels: int = LARGE_PIXELS
+) -> AbstractContextManager[object]:
     """Let very large pictures wait for one another; the others need not."""
-    return large if size[0] * size[1] > LARGE_PIXELS else nullcontext()
+    return large if size[0] * size[1] > num_pixels else nullcontext()
 
 
 def decide_direction(
@@ -75,7 +77,7 @@ def decide_direction(
     if classifier is None or len(task.targets) == 1:
         return next(iter(task.targets))
     task.guess = classifier.guess(image)
-    return "photo2sketch" if task.guess.domain == "photo" else "sketch2photo"
+    return DIRECTION_FROM[task.guess.domain]
 
 
 def write_result(task: Task, image: Image.Image, target: Path) -> None:

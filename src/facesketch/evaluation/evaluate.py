@@ -19,7 +19,7 @@ from facesketch.errors import UsageError
 from facesketch.evaluation.distribution import MIN_FRECHET
 from facesketch.evaluation.extractor import InceptionExtractor, MobileNetExtractor
 from facesketch.evaluation.identity import Identity
-from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route
+from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route, Values
 from facesketch.evaluation.pictures import PictureSet, find_pictures, pencil
 from facesketch.evaluation.results import Column, Folder, Results
 from facesketch.translator import Translator
@@ -101,9 +101,7 @@ def evaluate(request: Request, command: str) -> Evaluation:
         )
         real = Column(name="real images", kind="real", values=observer.observe_reals())
         columns = [
-            _describe(name, translator).model_copy(
-                update={"values": observer.observe_generators(translator)}
-            )
+            _describe(name, translator, observer.observe_generators(translator))
             for name, translator in translators.items()
         ]
         drawn = observer.observe_route("photo", Route(lambda each: [pencil(p) for p in each], None))
@@ -147,7 +145,7 @@ def _open_translators(weights: Sequence[Path | None]) -> dict[str, Translator]:
     return translators
 
 
-def _describe(name: str, translator: Translator) -> Column:
+def _describe(name: str, translator: Translator, values: Values) -> Column:
     infos = {direction: translator.info(direction) for direction in DIRECTIONS}
     shipped = translator.weights == SHIPPED_WEIGHTS
     return Column(
@@ -160,7 +158,7 @@ def _describe(name: str, translator: Translator) -> Column:
             f"{info.training_data}"
             for d, info in infos.items()
         },
-        values={},
+        values=values,
     )
 
 

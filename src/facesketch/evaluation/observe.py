@@ -30,7 +30,7 @@ from facesketch.evaluation.statistics import (
 )
 from facesketch.images import Domain
 from facesketch.translator import Translator
-from facesketch.weights_info import DIRECTIONS, Direction
+from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, Direction
 
 Pictures: TypeAlias = Sequence[Image.Image]
 Translate: TypeAlias = Callable[[Pictures], Pictures]
@@ -218,7 +218,7 @@ class Observer:
         straight |= {name: value for name, value in ranks.items() if name == "rank1"}
         straight["colour_shift"] = bootstrap_distance(colours, np.stack(real.colours))
         straight["checkerboard"] = bootstrap(look.checkerboards)
-        group: Group = "photo2sketch" if start == "photo" else "sketch2photo"
+        group: Group = DIRECTION_FROM[start]
         values: Values = {group: straight}
         if cycle:
             trip = {name: bootstrap(samples) for name, samples in cycle.items()}

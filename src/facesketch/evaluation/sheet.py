@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facesketch.evaluation.pictures import pencil
 from facesketch.images import Domain
-from facesketch.weights_info import Direction
+from facesketch.weights_info import DIRECTION_FROM, OPPOSITE
 
 if TYPE_CHECKING:
     from facesketch.evaluation.evaluate import Evaluation
@@ -39,8 +39,8 @@ def _make(evaluation: Evaluation, start: Domain) -> Sheet:
     num_rows = min(NUM_ROWS, len(paths))
     chosen = [paths[index * len(paths) // num_rows] for index in range(num_rows)]
     reals = [pictures.read(path, start) for path in chosen]
-    there: Direction = "photo2sketch" if start == "photo" else "sketch2photo"
-    back: Direction = "sketch2photo" if start == "photo" else "photo2sketch"
+    there = DIRECTION_FROM[start]
+    back = OPPOSITE[there]
     columns: list[tuple[str, list[Image.Image]]] = [(start, reals)]
     for name, translator in evaluation.translators.items():
         fakes = translator.translate(reals, there)

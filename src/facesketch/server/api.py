@@ -14,12 +14,11 @@ from werkzeug.datastructures import MIMEAccept
 
 from facesketch.server import answers, openapi
 from facesketch.server.engine import Conversion, EncodedPicture
-from facesketch.server.options import MAX_BATCH, ConvertOptions, Format, LegacyOptions
+from facesketch.server.options import MAX_BATCH, MEDIA_TYPES, ConvertOptions, Format, LegacyOptions
 from facesketch.server.problems import ProblemError, to_problem
 from facesketch.server.services import services
 from facesketch.weights_info import Direction
 
-MEDIA_TYPES: dict[str, Format] = {"image/png": "png", "image/jpeg": "jpeg", "image/webp": "webp"}
 JSON = "application/json"
 NO_FIELD = "not a field of this request"
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from facesketch.errors import ConfigError
+from facesketch.parallel import num_cores
 
 ENVIRONMENT_PREFIX = "FACESKETCH_"
 """FACESKETCH_PORT is what --port is, and so on for every setting."""
@@ -76,12 +77,7 @@ class ServerConfig(BaseModel):
     @property
     def num_threads(self) -> int:
         """CPU threads that convert."""
-        if self.threads is not None:
-            return self.threads
-        try:
-            return len(os.sched_getaffinity(0))  # fewer than there are, in a container
-        except AttributeError:  # not on macOS and Windows
-            return os.cpu_count() or 1
+        return num_cores() if self.threads is None else self.threads
 
     @field_validator("api_key")
     @classmethod

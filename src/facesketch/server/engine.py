@@ -12,7 +12,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -21,6 +20,7 @@ from PIL import Image
 from facesketch import images
 from facesketch.allocator import return_large_memory
 from facesketch.convert import as_is, by_faces
+from facesketch.convert.task import turn_of
 from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageTooLargeError, UsageError
 from facesketch.framing import Framed, translate_back, translate_faces
@@ -29,7 +29,7 @@ from facesketch.server.config import ServerConfig
 from facesketch.server.options import MAX_SIZE, ConvertOptions, Format
 from facesketch.server.turnstile import ClientGoneError, Ticket, Turnstile
 from facesketch.translator import PROVIDERS, Translator, result_size
-from facesketch.weights_info import DIRECTIONS, Direction, WeightsInfo
+from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, OPPOSITE, Direction, WeightsInfo
 
 SPARE_TURNS = 2
 """So many more than there are threads have a turn: they decode and encode while others are in the
@@ -158,7 +158,7 @@ class Engine:
         try:
             size = images.upright_size(data, **self._limits)  # refuse before waiting
             _check_sizes(size, options)
-            with self.turnstile.turn(ticket), self._turn_of(size):
+            with self.turnstile.turn(ticket), turn_of(size, self._large, LARGE_PIXELS):
                 self._current.ticket = ticket
                 try:
                     return self._convert(data, size, options, options.format or default_format)
@@ -172,9 +172,6 @@ class Engine:
             )
         except Exception as error:  # noqa: BLE001  # told of this picture; the others go on
             return error
-
-    def _turn_of(self, size: tuple[int, int]) -> AbstractContextManager[object]:
-        return self._large if size[0] * size[1] > LARGE_PIXELS else nullcontext()
 
     def _convert(
         self, data: bytes, size: tuple[int, int], options: ConvertOptions, file_format: Format
@@ -191,7 +188,7 @@ class Engine:
         pictures = [_encode(picture, direction, file_format) for picture in framed.pictures]
         round_trips: list[EncodedPicture] = []
         if options.round_trip:
-            back: Direction = "sketch2photo" if direction == "photo2sketch" else "photo2sketch"
+            back = OPPOSITE[direction]
             returned = translate_back(translator, framed, back)
             self._check_current()
             round_trips = [_encode(picture, back, file_format) for picture in returned]
@@ -204,7 +201,7 @@ class Engine:
         if options.direction != "auto":
             return options.direction, None
         guess = self._classifier.guess(image)
-        return ("photo2sketch" if guess.domain == "photo" else "sketch2photo"), guess
+        return DIRECTION_FROM[guess.domain], guess
 
     def _check_current(self) -> None:
         """Stop this thread's conversion if nobody waits for it any more."""
@@ -258,9 +255,9 @@ def _translate(
     """Translate a picture as it is, or by its faces."""
     size = options.size or _default_size(original_size)
     if options.align == "none":
-        prepared = translator.prepare(image, direction, size=result_size(original_size, size))
-        (planes,) = translator.run_prepared([prepared])
-        return Framed((translator.finish(prepared, planes),), (), "none", None)
+        wanted = result_size(original_size, size)
+        as_it_is = translator.translate([image], direction, size=wanted)
+        return Framed(tuple(as_it_is), (), "none", None)
     return translate_faces(
         translator,
         image,

@@ -9,9 +9,7 @@ from pydantic import BaseModel
 import facesketch
 from facesketch.server.answers import schemas
 from facesketch.server.config import ServerConfig
-from facesketch.server.options import MAX_BATCH, ConvertOptions, LegacyOptions
-
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp")
+from facesketch.server.options import MAX_BATCH, MEDIA_TYPES, ConvertOptions, LegacyOptions
 
 PROBLEMS = {
     401: "A key is needed.",
@@ -69,7 +67,7 @@ def _conversions(config: ServerConfig) -> dict[str, Any]:
     limits = (
         f"At most {config.max_upload_mb:g} MB and {config.max_megapixels:g} megapixels a picture."
     )
-    pictures = {kind: {"schema": _file("The result.")} for kind in PICTURE_TYPES}
+    pictures = {kind: {"schema": _file("The result.")} for kind in MEDIA_TYPES}
     result = {"description": "The result.", "content": pictures | _json("Conversion")}
     result["headers"] = _headers()
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
@@ -13,6 +13,9 @@ MAX_BATCH = 16
 """Largest number of pictures in one batch request."""
 
 Format = Literal["png", "jpeg", "webp"]
+
+MEDIA_TYPES: dict[str, Format] = {f"image/{name}": name for name in get_args(Format)}
+"""Media types that pictures are answered in, and their `format`."""
 
 
 def _digits(value: object) -> object:
