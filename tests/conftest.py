@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from weights_helpers import write_generator
+from weights_helpers import write_generator, write_styles
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +16,12 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_generator(folder, "photo2sketch")
     write_generator(folder, "sketch2photo")
     return folder
+
+
+@pytest.fixture(scope="session")
+def styles_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generators of three styles: each draws one colour of photos; a tint for sketches."""
+    return write_styles(tmp_path_factory.mktemp("styles"))
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from facesketch.weights_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, Direction, WeightsInfo
+from facesketch.weights_info import (
+    INPUT_NAME,
+    METADATA_KEY,
+    OUTPUT_NAME,
+    Direction,
+    WeightsInfo,
+    file_name,
+)
 
 LUMA = [0.299, 0.587, 0.114]
 TINT = [1.0, 0.5, 0.0]  # a white pixel becomes (255, 191, 128)
 IMAGE_SIZE = 64
+STYLES = {"hatch": [1.0, 0.0, 0.0], "edge": [0.0, 1.0, 0.0], "line": [0.0, 0.0, 1.0]}
+"""What tiny generators of three styles draw: a photo's red, its green, its blue; default first."""
 
 
 def write_generator(
@@ -65,6 +74,15 @@ def write_generator(
         licence="Apache-2.0",
     ).model_copy(update=changes)
     helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
-    path = folder / f"{direction}.onnx"
+    path = folder / file_name(direction, info.style)
     path.write_bytes(model.SerializeToString())
     return path
+
+
+def write_styles(folder: Path) -> Path:
+    """Write a folder as a training of several styles exports it: one photo2sketch for each."""
+    for style, weight in STYLES.items():
+        changes = {"style": style, "styles": tuple(STYLES)}
+        write_generator(folder, "photo2sketch", changes=changes, weight=weight)
+    write_generator(folder, "sketch2photo", changes={"styles": tuple(STYLES)})
+    return folder

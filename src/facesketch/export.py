@@ -29,6 +29,7 @@ from facesketch.weights_info import (
     OUTPUT_NAME,
     Direction,
     WeightsInfo,
+    file_name,
 )
 from facesketch.writing import write_whole
 
@@ -151,7 +152,7 @@ def export_generator(
     Raises:
         ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`.
     """
-    path = out / f"{info.direction}.onnx"
+    path = out / file_name(info.direction, info.style)
     folded = fold(network).eval()
     with _explain_disk(path), write_whole(path) as partial:
         _write_onnx(folded, info, partial)

@@ -13,6 +13,7 @@ from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.errors import MissingExtraError, WeightsError
 from facesketch.models.layers import load_folded
+from facesketch.weights_folder import generator_file
 from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, WeightsInfo
 
 _log = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     try:
         if not checkpoint.list_checkpoints(source):
             for direction in DIRECTIONS:
-                load_folded(model.generators()[direction], read_onnx(source / f"{direction}.onnx"))
+                load_folded(
+                    model.generators()[direction], read_onnx(generator_file(source, direction))
+                )
             _log.info("Generators from %s; discriminators start anew.", source)
             return
         saved = checkpoint.load_latest(source)

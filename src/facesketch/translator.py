@@ -6,13 +6,14 @@ batch at a time) -> `finish` (cropped, brought to the wanted size).
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -21,12 +22,14 @@ from facesketch import images, upscale
 from facesketch.errors import ImageError, ImageTooLargeError, UsageError, WeightsError
 from facesketch.images import Float32Array, Uint8Array
 from facesketch.onnx_runtime import ort
+from facesketch.weights_folder import available_styles, choose_style
 from facesketch.weights_info import (
     INPUT_NAME,
     OUTPUT_NAME,
     SHIPPED_WEIGHTS,
     Direction,
     WeightsInfo,
+    file_name,
 )
 
 Picture: TypeAlias = Image.Image | Uint8Array
@@ -76,38 +79,65 @@ class _Generator:
 
 
 class Translator:
-    """Both generators, each loaded when first needed; one instance may be shared by threads."""
+    """The generators, each loaded when first needed; one instance may be shared by threads.
+
+    Attributes:
+        weights: Folder that they come from.
+        styles: Styles that they draw in, the default first; empty where the one has no name.
+        style: Style that this translator draws in, or "" for one without a name.
+    """
 
     def __init__(
         self,
         weights: Path | str | None = None,
         *,
+        style: str | None = None,
         device: str = "cpu",
         num_threads: int | None = None,
     ) -> None:
         """Choose weights and device; nothing is loaded yet.
 
         Args:
-            weights: Folder with photo2sketch.onnx and sketch2photo.onnx (one will do for one
-                direction), as `facesketch export` writes it; None takes the shipped ones.
+            weights: Folder with sketch2photo.onnx, and photo2sketch.onnx or one for each style
+                (one will do for one direction), as `facesketch export` writes it; None takes the
+                shipped ones.
+            style: Style to draw in; None takes the folder's default. Drawings of all styles become
+                photos.
             device: "cpu", "cuda", "coreml", "directml" or the name of an ONNX Runtime provider.
             num_threads: CPU threads of one call; None lets ONNX Runtime take all cores.
 
         Raises:
-            UsageError: If ONNX Runtime cannot use the device here.
-            WeightsError: If the folder does not exist.
+            UsageError: If ONNX Runtime cannot use the device here, or there is no such style.
+            WeightsError: If the folder does not exist, or mixes files with and without a style.
         """
         self.weights = SHIPPED_WEIGHTS if weights is None else Path(weights)
         if weights is not None and not self.weights.is_dir():
             raise WeightsError(f"{self.weights} is not a folder; give one that has .onnx files.")
+        self.styles = available_styles(self.weights)
+        self.style = choose_style(self.weights, self.styles, style)
         self.provider = _provider(device)
         self.num_threads = num_threads
         self.batch_size = CPU_BATCH_SIZE if self.provider == PROVIDERS["cpu"] else BATCH_SIZE
-        self._generators: dict[Direction, _Generator] = {}
+        self._generators: dict[str, _Generator] = {}  # by file name
         self._lock = threading.Lock()
         # DirectML sessions take one call at a time; the others may be shared.
         is_shared = self.provider != PROVIDERS["directml"]
         self._turn = nullcontext() if is_shared else threading.Lock()
+
+    def in_style(self, style: str | None) -> Self:
+        """Return a translator that draws in another style and shares the loaded networks.
+
+        It costs nothing, so a server may ask for one with each request.
+
+        Args:
+            style: One of `styles`; None takes the default.
+
+        Raises:
+            UsageError: If there is no such style.
+        """
+        other = copy.copy(self)
+        other.style = choose_style(self.weights, self.styles, style)
+        return other
 
     def to_sketch(self, image: Picture, *, size: int | None = None) -> Image.Image:
         """Draw a photo.
@@ -243,14 +273,19 @@ class Translator:
         """Return what a generator's file says about itself, loading it if need be."""
         return self._load(direction).info
 
+    def path(self, direction: Direction) -> Path:
+        """Return where a generator's file is, or should be."""
+        style = self.style if direction == "photo2sketch" else ""
+        return self.weights / file_name(direction, style)
+
     def _load(self, direction: Direction) -> _Generator:
+        path = self.path(direction)
         with self._lock:
-            if direction not in self._generators:
-                path = self.weights / f"{direction}.onnx"
+            if path.name not in self._generators:
                 session = _open_session(path, self.provider, self.num_threads)
-                info = _read_info(session, path, direction)
-                self._generators[direction] = _Generator(path, info, session)
-            return self._generators[direction]
+                info = _read_info(session, path, direction, self.style)
+                self._generators[path.name] = _Generator(path, info, session)
+            return self._generators[path.name]
 
 
 def _provider(device: str) -> str:
@@ -290,10 +325,15 @@ def _open_session(path: Path, provider: str, num_threads: int | None) -> ort.Inf
     return session
 
 
-def _read_info(session: ort.InferenceSession, path: Path, direction: Direction) -> WeightsInfo:
+def _read_info(
+    session: ort.InferenceSession, path: Path, direction: Direction, style: str
+) -> WeightsInfo:
     info = WeightsInfo.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+    own_name = file_name(info.direction, info.style)
     if info.direction != direction:
-        raise WeightsError(f"{path} holds {info.direction}; rename it to {info.direction}.onnx.")
+        raise WeightsError(f"{path} holds {info.direction}; rename it to {own_name}.")
+    if info.style not in ("", style):
+        raise WeightsError(f"{path} draws in the style {info.style}; rename it to {own_name}.")
     return info
 
 

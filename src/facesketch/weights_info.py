@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facesketch.errors import WeightsError
 
@@ -21,7 +21,10 @@ OPPOSITE: dict[Direction, Direction] = {
 }
 """The way back."""
 
-SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "line"
+StyleName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
+"""Name of a style of drawings: a part of file names."""
+
+SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "generators"
 """Folder of the generators that come with the package."""
 
 METADATA_KEY = "facesketch"
@@ -29,6 +32,11 @@ METADATA_KEY = "facesketch"
 
 INPUT_NAME, OUTPUT_NAME = "image", "translated"
 """Names of the ONNX graph's input (B, C, H, W) and output (B, C, H, W), float32, [-1, 1]."""
+
+
+def file_name(direction: Direction, style: str = "") -> str:
+    """Name a generator's file: photo2sketch.onnx, or photo2sketch-edge.onnx for a style."""
+    return f"{direction}-{style}.onnx" if style else f"{direction}.onnx"
 
 
 class WeightsInfo(BaseModel):
@@ -48,9 +56,21 @@ class WeightsInfo(BaseModel):
         gt=0, le=256, description="Height and width must be multiples of this."
     )
     normalisation: Literal["x / 127.5 - 1"] = "x / 127.5 - 1"
+    style: StyleName | Literal[""] = Field(
+        default="", description="Style of the drawings that it makes, if that has a name."
+    )
+    styles: tuple[StyleName, ...] = Field(
+        default=(), description="All styles that were learned with it, the default first."
+    )
     training_data: str = Field(description="What it learned from.")
     step: int = Field(ge=0, description="Training steps.")
     licence: str = Field(description="Licence of the weights.")
+
+    @model_validator(mode="after")
+    def _check_style(self) -> Self:
+        if self.style and (self.direction != "photo2sketch" or self.style not in self.styles):
+            raise ValueError("style is one of styles, and of a photo2sketch")
+        return self
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, str], name: str) -> WeightsInfo:

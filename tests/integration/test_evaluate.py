@@ -105,6 +105,20 @@ def test_good_generators_score_better_than_bad_ones(metrics: dict, weights_dir: 
     assert good[distance]["value"] < bad[distance]["value"]
 
 
+def test_styles_stand_side_by_side(pictures: Path, styles_dir: Path, tmp_path: Path) -> None:
+    wanted = ("--style", "line", "--style", "edge")
+    chosen = ("--weights", styles_dir, *wanted, "--data", pictures, "--limit", 20)
+    assert run(*chosen, "-o", tmp_path / "out") == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    name = styles_dir.name
+    names = [each["name"] for each in metrics["columns"]]
+    assert names[:2] == [f"{name}, line", f"{name}, edge"]
+    line, edge = metrics["columns"][:2]
+    assert line["files"]["photo2sketch"] != edge["files"]["photo2sketch"]
+    assert line["about"]["photo2sketch"].startswith("style line, ")
+    assert line["values"]["photo2sketch"] != edge["values"]["photo2sketch"]
+
+
 def test_the_pencil_filter_and_the_real_pictures_stand_beside(metrics: dict) -> None:
     assert "ssim" in column(metrics, "pencil filter")["photo2sketch"]
     floor = column(metrics, "real images")["photo2sketch"]["kid_mobilenetv2"]
@@ -147,8 +161,10 @@ def test_an_evaluation_is_not_overwritten(
         (("--data", "{root}", "--weights", "{test}"), "photo2sketch.onnx is not there"),
         (("--data", "{root}", "--weights", "shipped", "--weights", "shipped"),
          "two sets of weights have the name shipped"),
+        (("--data", "{root}", "--style", "crayon"), "there is no style 'crayon'"),
     ],
-    ids=["nothing", "one folder", "both ways", "split", "no val", "too few", "weights", "names"],
+    ids=["nothing", "one folder", "both ways", "split", "no val", "too few", "weights", "names",
+         "style"],
 )  # fmt: skip
 def test_wrong_usage_is_answered_in_a_sentence(
     arguments: tuple[str, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -139,6 +140,34 @@ def test_training_can_start_from_exported_files(run: Path, weights: Path) -> Non
     with torch.inference_mode():
         expected = from_run.gen_photo2sketch(photo)
         torch.testing.assert_close(from_onnx.gen_photo2sketch(photo), expected, atol=1e-4, rtol=0)
+
+
+def test_a_generator_of_a_style_is_named_after_it_and_training_can_start_from_it(
+    weights: Path, tmp_path: Path
+) -> None:
+    network = generator("compact", 3, 1)
+    styled = info(style="edge", styles=("edge", "hatch"))
+    written = export.export_generator(network, styled, tmp_path, noise())
+    assert written.path == tmp_path / "photo2sketch-edge.onnx"
+    assert Translator(tmp_path, style="edge").info("photo2sketch") == styled
+    shutil.copy(weights / "sketch2photo.onnx", tmp_path)
+    config = build_config("compact", {"image_size": 32, "disc_filters": 4})
+    model = CycleGAN(config)
+    load_networks(model, config, tmp_path)
+    photo = torch.from_numpy(noise())
+    with torch.inference_mode():
+        expected = network(photo)
+        torch.testing.assert_close(model.gen_photo2sketch(photo), expected, atol=1e-4, rtol=0)
+
+
+def test_training_can_start_from_the_shipped_weights() -> None:
+    config = build_config("compact", {})
+    model = CycleGAN(config)
+    load_networks(model, config, Path("shipped"))
+    photo = noise()
+    with torch.inference_mode():
+        drawn = model.gen_photo2sketch(torch.from_numpy(photo)).numpy()
+    np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=1e-3)
 
 
 def test_weights_of_another_architecture_cannot_start_a_training(run: Path) -> None:

@@ -254,7 +254,10 @@ def test_metrics_count_requests_conversions_and_failures(make_app: Callable[...,
     text = client.get("/metrics").get_data(as_text=True)
     assert 'facesketch_requests_total{endpoint="api.convert",status="200"} 1.0' in text
     assert 'facesketch_requests_total{endpoint="api.convert",status="415"} 1.0' in text
-    assert 'facesketch_conversion_seconds_count{align="none",direction="photo2sketch"} 1.0' in text
+    assert (
+        'facesketch_conversion_seconds_count{align="none",direction="photo2sketch",style=""} 1.0'
+        in text
+    )
     assert 'facesketch_request_seconds_count{endpoint="api.convert"} 2.0' in text
     assert "facesketch_pending_requests 0.0" in text
 

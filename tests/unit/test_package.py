@@ -32,8 +32,8 @@ SHIPPED = [
     "weights/domain.onnx",
     "weights/face_detector.onnx",
     "weights/MODEL_CARD.md",
-    "weights/line/photo2sketch.onnx",
-    "weights/line/sketch2photo.onnx",
+    "weights/generators/photo2sketch-line.onnx",
+    "weights/generators/sketch2photo.onnx",
 ]
 
 

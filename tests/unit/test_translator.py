@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from facesketch import Translator
 from facesketch.errors import ImageError, UsageError, WeightsError
 from facesketch.images import Uint8Array
-from weights_helpers import IMAGE_SIZE, write_generator
+from weights_helpers import IMAGE_SIZE, STYLES, write_generator
 
 RED_LUMA = round(0.299 * 255)
 
@@ -197,6 +197,62 @@ def test_a_file_of_the_other_direction_is_refused(tmp_path: Path) -> None:
     write_generator(tmp_path, "photo2sketch").rename(tmp_path / "sketch2photo.onnx")
     with pytest.raises(WeightsError, match=r"rename it to photo2sketch\.onnx"):
         Translator(tmp_path).to_photo(photo(64, 64))
+
+
+COLOURS = Image.new("RGB", (64, 64), (200, 120, 40))
+DRAWN = {"hatch": 200, "edge": 120, "line": 40}
+
+
+def test_a_style_can_be_chosen_and_the_first_is_the_default(styles_dir: Path) -> None:
+    translator = Translator(styles_dir)
+    assert (translator.style, translator.styles) == ("hatch", tuple(STYLES))
+    assert translator.to_sketch(COLOURS).getpixel((9, 9)) == DRAWN["hatch"]
+    for style, tone in DRAWN.items():
+        assert Translator(styles_dir, style=style).to_sketch(COLOURS).getpixel((9, 9)) == tone
+        assert translator.in_style(style).to_sketch(COLOURS).getpixel((9, 9)) == tone
+    assert translator.in_style("edge").in_style(None).style == "hatch"
+
+
+def test_drawings_of_all_styles_become_photos(styles_dir: Path) -> None:
+    for style in STYLES:
+        photo_of_it = Translator(styles_dir, style=style).to_photo(Image.new("L", (64, 64), 255))
+        assert photo_of_it.getpixel((9, 9)) == (255, 191, 128)
+
+
+def test_threads_draw_in_their_own_styles_with_shared_networks(styles_dir: Path) -> None:
+    translator = Translator(styles_dir)
+
+    def draw(style: str) -> int | None:
+        tone = translator.in_style(style).to_sketch(COLOURS).getpixel((9, 9))
+        translator.in_style(style).to_photo(COLOURS)
+        return tone  # type: ignore[return-value]
+
+    styles = [*STYLES] * 8
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(draw, styles)) == [DRAWN[style] for style in styles]
+    assert len(translator._generators) == len(STYLES) + 1
+
+
+def test_a_style_that_is_not_there_is_refused_at_once(styles_dir: Path, weights_dir: Path) -> None:
+    with pytest.raises(UsageError, match=r"no style 'ink' .* hatch, edge, line"):
+        Translator(styles_dir, style="ink")
+    with pytest.raises(UsageError, match=r"no style 'ink' .* hatch, edge, line"):
+        Translator(styles_dir).in_style("ink")
+    with pytest.raises(UsageError, match="one style without a name"):
+        Translator(weights_dir, style="line")
+
+
+def test_a_file_of_another_style_is_refused(styles_dir: Path, tmp_path: Path) -> None:
+    data = (styles_dir / "photo2sketch-edge.onnx").read_bytes()
+    (tmp_path / "photo2sketch-line.onnx").write_bytes(data)
+    with pytest.raises(WeightsError, match=r"style edge; rename it to photo2sketch-edge\.onnx"):
+        Translator(tmp_path).to_sketch(COLOURS)
+
+
+def test_a_file_without_a_style_may_be_given_one_by_its_name(tmp_path: Path) -> None:
+    write_generator(tmp_path, "photo2sketch").rename(tmp_path / "photo2sketch-mine.onnx")
+    assert Translator(tmp_path).style == "mine"
+    Translator(tmp_path, style="mine").to_sketch(COLOURS)
 
 
 def test_a_generator_that_changes_the_size_is_refused(tmp_path: Path) -> None:

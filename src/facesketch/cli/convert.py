@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from facesketch.errors import UsageError
+from facesketch.weights_folder import available_styles
+from facesketch.weights_info import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
     from facesketch.convert.plan import Plan
@@ -42,6 +44,12 @@ MAX_LINES = 20
     help="Generators of your own, as `facesketch export` writes them.  [default: shipped ones]",
 )
 @click.option(
+    "--style",
+    metavar="NAME",
+    help="How sketches are drawn; photos are made of drawings in any style. Shipped: "
+    f"{', '.join(available_styles(SHIPPED_WEIGHTS))}.  [default: the first]",
+)
+@click.option(
     "--size",
     metavar="PIXELS",
     type=click.IntRange(min=1),
@@ -71,6 +79,7 @@ def convert(
     to: Literal["sketch", "photo"] | None,
     out: Path | None,
     weights: Path | None,
+    style: str | None,
     size: int | None,
     align: Literal["portrait", "whole"] | None,
     faces: Literal["largest", "all"] | None,
@@ -90,6 +99,8 @@ def convert(
 
     if faces and not align:
         raise UsageError("--faces says which faces --align goes by; give --align too.")
+    if style is not None and to == "photo":
+        raise UsageError("--style is how sketches are drawn; leave it away with --to photo.")
     direction: Direction | None = None
     if to is not None:
         direction = "photo2sketch" if to == "sketch" else "sketch2photo"
@@ -97,7 +108,7 @@ def convert(
     to_stream = any(STREAM in targets.values() for targets in plan.jobs.values())
     if to_stream and sys.stdout.isatty():
         raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
-    translator = Translator(weights, device=device)
+    translator = Translator(weights, style=style, device=device)
     if align:
         request = Request(align, faces or "largest", size)
         converted = convert_faces(plan.jobs, translator, request)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from facesketch.errors import MissingExtraError, UsageError
+from facesketch.weights_folder import available_styles
+from facesketch.weights_info import SHIPPED_WEIGHTS
 
 if TYPE_CHECKING:
     from facesketch.evaluation.evaluate import Evaluation
@@ -26,6 +28,14 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
     default=[SHIPPED],
     help="Generators as `facesketch export` writes them, or `shipped`; give it several times to "
     "see them side by side.  [default: shipped]",
+)
+@click.option(
+    "--style",
+    "styles",
+    metavar="NAME",
+    multiple=True,
+    help="How sketches are drawn; give it several times to see styles side by side. Shipped: "
+    f"{', '.join(available_styles(SHIPPED_WEIGHTS))}.  [default: the first]",
 )
 @click.option("--data", metavar="ROOT", type=FOLDER, help="Data set with SPLIT/{photos,sketches}.")
 @click.option(
@@ -82,6 +92,7 @@ FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 def evaluate(
     *,
     weights: tuple[str, ...],
+    styles: tuple[str, ...],
     data: Path | None,
     split: str | None,
     photos: Path | None,
@@ -114,6 +125,7 @@ def evaluate(
         weights=[None if folder == SHIPPED else Path(folder) for folder in weights],
         photos=photos,
         sketches=sketches,
+        styles=styles or (None,),
         size=size,
         subset_size=subset_size,
         limit=limit,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import platform
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route, Values
 from facesketch.evaluation.pictures import PictureSet, find_pictures, pencil
 from facesketch.evaluation.results import Column, Folder, Results
 from facesketch.translator import Translator
-from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS
+from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, WeightsInfo
 
 PACKAGES = ("numpy", "onnxruntime", "pillow", "scikit-image", "torch", "torchmetrics")
 
@@ -36,6 +37,7 @@ class Request:
         weights: Folders with both generators; None stands for the shipped ones.
         photos: Folder of real photos.
         sketches: Folder of real sketches; same names as photos are taken for pairs.
+        styles: Styles to draw in, each by each of the weights; None stands for their default.
         size: Side in px that all pictures are brought to.
         subset_size: Pictures in a subset of KID; each folder needs twice as many.
         limit: Take so many pictures of each folder, spread evenly; None takes all.
@@ -46,6 +48,7 @@ class Request:
     weights: Sequence[Path | None]
     photos: Path
     sketches: Path
+    styles: Sequence[str | None] = (None,)
     size: int = 256
     subset_size: int = 100
     limit: int | None = None
@@ -72,7 +75,7 @@ def evaluate(request: Request, command: str) -> Evaluation:
     Raises:
         DataError: If there are too few pictures, or one cannot be read.
         WeightsError: If a folder lacks a generator, or the Inception file is not the standard one.
-        UsageError: If two sets of weights have one name.
+        UsageError: If two sets of weights have one name, or a style is not there.
         MissingExtraError: If dlib is wanted and not installed.
         MissingPackageError: If the MobileNetV2 weights are not installed.
     """
@@ -85,7 +88,7 @@ def evaluate(request: Request, command: str) -> Evaluation:
         limit=request.limit,
         needed=2 * request.subset_size,
     )
-    translators = _open_translators(request.weights)
+    translators = _open_translators(request.weights, request.styles)
     mobilenet = MobileNetExtractor()
     inception = InceptionExtractor(request.inception) if request.inception else None
     num_photos, num_both = len(pictures.photos), len(pictures.photos) + len(pictures.sketches)
@@ -129,36 +132,47 @@ def evaluate(request: Request, command: str) -> Evaluation:
     )
 
 
-def _open_translators(weights: Sequence[Path | None]) -> dict[str, Translator]:
+def _open_translators(
+    weights: Sequence[Path | None], styles: Sequence[str | None]
+) -> dict[str, Translator]:
     """Load every generator before hours are spent on the first; name each set by its folder."""
     translators: dict[str, Translator] = {}
-    for folder in weights:
+    for folder, style in itertools.product(weights, styles):
         name = "shipped" if folder is None else folder.resolve().name
+        if style is not None:
+            name = f"{name}, {style}"
         if name in translators:
             raise UsageError(
                 f"two sets of weights have the name {name}; rename a folder, so that the report "
                 "can tell them apart."
             )
-        translators[name] = Translator(folder)
+        translators[name] = Translator(folder, style=style)
         for direction in DIRECTIONS:
             translators[name].info(direction)
     return translators
 
 
 def _describe(name: str, translator: Translator, values: Values) -> Column:
-    infos = {direction: translator.info(direction) for direction in DIRECTIONS}
     shipped = translator.weights == SHIPPED_WEIGHTS
+    about: dict[str, str] = {
+        direction: _about(translator.info(direction)) for direction in DIRECTIONS
+    }
+    if translator.style:
+        about["photo2sketch"] = f"style {translator.style}, {about['photo2sketch']}"
     return Column(
         name=name,
         kind="weights",
         weights="shipped" if shipped else str(translator.weights),
-        files={d: _sha256(translator.weights / f"{d}.onnx") for d in DIRECTIONS},
-        about={
-            d: f"{info.architecture}, {info.image_size} px, step {info.step:,}, learned from "
-            f"{info.training_data}"
-            for d, info in infos.items()
-        },
+        files={direction: _sha256(translator.path(direction)) for direction in DIRECTIONS},
+        about=about,
         values=values,
+    )
+
+
+def _about(info: WeightsInfo) -> str:
+    return (
+        f"{info.architecture}, {info.image_size} px, step {info.step:,}, learned from "
+        f"{info.training_data}"
     )
 
 

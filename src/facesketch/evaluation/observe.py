@@ -230,7 +230,7 @@ class Observer:
         """Time one picture at a time on one thread."""
         start: Domain = "photo" if direction == "photo2sketch" else "sketch"
         picture = self.pictures.read(self.pictures.paths(start)[0], start)
-        single = Translator(translator.weights, num_threads=1)
+        single = Translator(translator.weights, style=translator.style, num_threads=1)
         times = []
         for _ in range(NUM_WARM_UPS + NUM_LATENCY_RUNS):
             began = time.perf_counter()

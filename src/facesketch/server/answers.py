@@ -61,6 +61,9 @@ class Conversion(Answer):
     direction: Direction
     detected: Detected | None = Field(description="Null where the request said the direction.")
     model: Model
+    style: str | None = Field(
+        description="How the drawing was drawn; null where none was made or the style has no name."
+    )
     milliseconds: float = Field(description="Time of the conversion, without the queue.")
     alignment: Literal["none", "portrait", "whole"] = Field(
         description="What was done; none where no face was found."
@@ -74,7 +77,12 @@ class ModelInfo(Model):
     """Generators that can be asked for."""
 
     is_default: bool
-    directions: dict[Direction, WeightsInfo]
+    styles: list[str] = Field(
+        description="Styles of drawings, the default first; empty where the one has no name."
+    )
+    directions: dict[Direction, WeightsInfo] = Field(
+        description="What is known of each generator; of several styles that of the default."
+    )
 
 
 class Models(Answer):

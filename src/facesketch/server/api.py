@@ -34,7 +34,7 @@ Model = TypeVar("Model", bound=BaseModel)
 @blueprint.post("/api/v1/convert")
 def convert() -> Response:
     """Convert one picture; answer it as a picture or as JSON, as the client accepts."""
-    options, files = _read(ConvertOptions, "image")
+    options, files = _read_options("image")
     accepted = _accepted([*MEDIA_TYPES, JSON], is_picture_fine=options.format is not None)
     if accepted != JSON and options.align == "portrait" and options.faces == "all":
         field = {"faces": "all portraits do not fit into one picture"}
@@ -50,7 +50,7 @@ def convert() -> Response:
 @blueprint.post("/api/v1/batch")
 def batch() -> Response:
     """Convert several pictures; answer as JSON, each with its result or its problem."""
-    options, files = _read(ConvertOptions, "images")
+    options, files = _read_options("images")
     _accepted([JSON])
     conversions = _convert(files, options, "png")
     return jsonify(
@@ -79,6 +79,7 @@ def models() -> Response:
         name=engine.model_name,
         version=engine.model_version,
         is_default=True,
+        styles=list(engine.styles),
         directions=engine.info,
     )
     return jsonify(answers.Models(models=[shipped]).model_dump(mode="json"))
@@ -87,13 +88,31 @@ def models() -> Response:
 @blueprint.get("/api/openapi.json")
 def openapi_document() -> Response:
     """Describe the API."""
-    return jsonify(openapi.document(services().config))
+    parts = services()
+    return jsonify(openapi.document(parts.config, parts.engine.styles))
 
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
     """Answer what was counted, for Prometheus."""
     return services().metrics.exposition()
+
+
+def _read_options(file_field: str) -> tuple[ConvertOptions, list[bytes]]:
+    """Read a form, its style checked against the weights that are served."""
+    options, files = _read(ConvertOptions, file_field)
+    styles = services().engine.styles
+    problem = ""
+    if options.style is not None and not styles:
+        problem = "the weights of this server have one style, without a name"
+    elif options.style is not None and options.style not in styles:
+        problem = f"{options.style} is not there; choose one of {', '.join(styles)}"
+    elif options.style and options.direction == "sketch2photo" and not options.round_trip:
+        problem = "drawings have a style, photos none; leave it away"
+    if problem:
+        detail = f"The request has a mistake: style: {problem}."
+        raise ProblemError(422, detail, fields={"style": problem})
+    return options, files
 
 
 def _read(model: type[Model], file_field: str) -> tuple[Model, list[bytes]]:
@@ -179,6 +198,8 @@ def _picture_response(conversion: Conversion) -> Response:
     response = Response(picture.data, content_type=picture.media_type)
     response.headers["Facesketch-Model"] = services().engine.model_version
     response.headers["Facesketch-Direction"] = conversion.direction
+    if conversion.style is not None:
+        response.headers["Facesketch-Style"] = conversion.style
     response.headers["Facesketch-Milliseconds"] = f"{conversion.milliseconds:.1f}"
     response.headers["Facesketch-Alignment"] = conversion.framed.framing
     response.headers["Facesketch-Faces"] = str(len(conversion.framed.faces))
@@ -208,6 +229,7 @@ def _answer(conversion: Conversion) -> dict[str, Any]:
             domain=guess.domain, probability=round(guess.probability, 4), is_sure=guess.is_sure
         ),
         model=answers.Model(name=engine.model_name, version=engine.model_version),
+        style=conversion.style,
         milliseconds=round(conversion.milliseconds, 1),
         alignment=conversion.framed.framing,
         faces=[

@@ -11,7 +11,7 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -29,7 +29,7 @@ from facesketch.server.config import ServerConfig
 from facesketch.server.options import MAX_SIZE, ConvertOptions, Format
 from facesketch.server.turnstile import ClientGoneError, Ticket, Turnstile
 from facesketch.translator import PROVIDERS, Translator, result_size
-from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, OPPOSITE, Direction, WeightsInfo
+from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, OPPOSITE, Direction
 
 SPARE_TURNS = 2
 """So many more than there are threads have a turn: they decode and encode while others are in the
@@ -83,6 +83,7 @@ class Conversion:
     Attributes:
         direction: Which way it was converted.
         guess: What it was taken for, where the request did not say the direction.
+        style: How a drawing that was made is drawn, where that has a name.
         framed: The faces that were found, and what was done with them.
         pictures: The results; more than one only if all faces were asked for.
         round_trips: For each result the picture converted back, where that was asked for.
@@ -91,6 +92,7 @@ class Conversion:
 
     direction: Direction
     guess: DomainGuess | None
+    style: str | None
     framed: Framed
     pictures: list[EncodedPicture]
     round_trips: list[EncodedPicture]
@@ -101,7 +103,7 @@ class Engine:
     """Converts for all requests; shared by all threads of the server."""
 
     def __init__(self, config: ServerConfig) -> None:
-        """Load the generators and convert once each way, so that the first client does not wait.
+        """Load all generators and convert once by each, so that the first client does not wait.
 
         Raises:
             WeightsError: If a generator is missing or broken.
@@ -117,14 +119,11 @@ class Engine:
         self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
         is_cpu = self._wide.provider == PROVIDERS["cpu"] and config.num_threads > 1
         self._narrow = _ServingTranslator(config, 1, self._check_current) if is_cpu else self._wide
-        self.info: dict[Direction, WeightsInfo] = {}
-        for direction in DIRECTIONS:
-            for translator in (self._wide, self._narrow):
-                self.info[direction] = translator.info(direction)
-                size = self.info[direction].image_size
-                blank = Image.new("RGB", (size, size), "white")
-                translate_faces(translator, blank, direction, "whole")  # the face detector too
-        self.model_name = self._wide.weights.name
+        for translator in {self._wide, self._narrow}:
+            _warm_up(translator)
+        self.styles = self._wide.styles
+        self.info = {direction: self._wide.info(direction) for direction in DIRECTIONS}
+        self.model_name = "shipped" if config.weights is None else config.weights.resolve().name
         self.model_version = f"{self.model_name}-{_digest(self._wide)[:8]}"
 
     def convert(
@@ -178,7 +177,8 @@ class Engine:
     ) -> Conversion:
         self._check_current()  # large pictures have waited for one another
         started = time.perf_counter()
-        translator = self._wide if self._current.ticket.is_alone else self._narrow
+        shared = self._wide if self._current.ticket.is_alone else self._narrow
+        translator = shared.in_style(options.style)
         draft_size = as_is.DRAFT_SIZE if options.align == "none" else by_faces.DRAFT_SIZE
         image = images.open_image(data, draft_size=draft_size, **self._limits)
         self._check_current()
@@ -193,7 +193,9 @@ class Engine:
             self._check_current()
             round_trips = [_encode(picture, back, file_format) for picture in returned]
         milliseconds = (time.perf_counter() - started) * 1000
-        return Conversion(direction, guess, framed, pictures, round_trips, milliseconds)
+        is_drawn = direction == "photo2sketch" or options.round_trip
+        style = translator.style if is_drawn and translator.style else None
+        return Conversion(direction, guess, style, framed, pictures, round_trips, milliseconds)
 
     def _direction(
         self, image: Image.Image, options: ConvertOptions
@@ -221,6 +223,21 @@ class _ServingTranslator(Translator):
         """Run the network, unless nobody waits for the result any more."""
         self._check()
         return super().run(direction, batch)
+
+
+def _warm_up(translator: Translator) -> None:
+    """Convert an empty sheet by every generator."""
+    for view, direction in _generators(translator):
+        side = view.info(direction).image_size
+        blank = Image.new("RGB", (side, side), "white")
+        translate_faces(view, blank, direction, "whole")  # the face detector too
+
+
+def _generators(translator: Translator) -> Iterator[tuple[Translator, Direction]]:
+    """Yield what converts by each generator: all styles of drawings, then photos."""
+    for style in translator.styles or ("",):
+        yield translator.in_style(style), "photo2sketch"
+    yield translator, "sketch2photo"
 
 
 def _default_size(size: tuple[int, int]) -> int:
@@ -278,8 +295,8 @@ def _encode(image: Image.Image, direction: Direction, file_format: Format) -> En
 
 
 def _digest(translator: Translator) -> str:
-    """Hash the files of both generators: what tells one version of the weights from another."""
+    """Hash the files of all generators: what tells one version of the weights from another."""
     digest = hashlib.sha256()
-    for direction in DIRECTIONS:
-        digest.update((translator.weights / f"{direction}.onnx").read_bytes())
+    for view, direction in _generators(translator):
+        digest.update(view.path(direction).read_bytes())
     return digest.hexdigest()

@@ -45,7 +45,7 @@ class Metrics:
         self._conversions = Histogram(
             "facesketch_conversion_seconds",
             "Time that one picture took, without the queue.",
-            ["direction", "align"],
+            ["direction", "style", "align"],
             buckets=SECONDS,
             registry=self._registry,
         )
@@ -58,7 +58,7 @@ class Metrics:
 
     def count_conversion(self, conversion: Conversion, align: str) -> None:
         """Count one picture that was converted."""
-        self._conversions.labels(conversion.direction, align).observe(
+        self._conversions.labels(conversion.direction, conversion.style or "", align).observe(
             conversion.milliseconds / 1000
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -27,6 +28,7 @@ PROBLEMS = {
 HEADERS = {
     "Facesketch-Model": ("string", "Version of the generators."),
     "Facesketch-Direction": ("string", "Which way the picture was converted."),
+    "Facesketch-Style": ("string", "How the drawing was drawn, where that has a name."),
     "Facesketch-Alignment": ("string", "What was done: none, portrait or whole."),
     "Facesketch-Faces": ("integer", "How many faces were found."),
     "Facesketch-Milliseconds": ("number", "Time that the conversion took, without the queue."),
@@ -35,8 +37,20 @@ HEADERS = {
 """What a picture answered is accompanied by."""
 
 
-def document(config: ServerConfig) -> dict[str, Any]:
-    """Describe the API of a server with these settings (OpenAPI 3.1)."""
+STYLE_OF_A_PHOTO = {
+    "required": ["style", "direction"],
+    "properties": {"direction": {"const": "sketch2photo"}, "round_trip": {"const": False}},
+}
+"""A form that asks for the style of a drawing where none is made."""
+
+
+def document(config: ServerConfig, styles: Sequence[str]) -> dict[str, Any]:
+    """Describe the API of a server with these settings, and weights of these styles (OpenAPI 3.1).
+
+    Args:
+        config: The server's settings.
+        styles: Names, the default first; none where the one style has none.
+    """
     return {
         "openapi": "3.1.0",
         "info": {
@@ -49,7 +63,7 @@ def document(config: ServerConfig) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"key": []}],
-        "paths": _conversions(config) | _readings(),
+        "paths": _conversions(config, styles) | _readings(),
         "components": {
             "securitySchemes": {
                 "key": {
@@ -63,7 +77,7 @@ def document(config: ServerConfig) -> dict[str, Any]:
     }
 
 
-def _conversions(config: ServerConfig) -> dict[str, Any]:
+def _conversions(config: ServerConfig, styles: Sequence[str]) -> dict[str, Any]:
     limits = (
         f"At most {config.max_upload_mb:g} MB and {config.max_megapixels:g} megapixels a picture."
     )
@@ -77,7 +91,7 @@ def _conversions(config: ServerConfig) -> dict[str, Any]:
                 "summary": "Convert one picture",
                 "description": "Answers a picture, or JSON with all that is known of it, as Accept "
                 f"says. {limits}",
-                "requestBody": _form(ConvertOptions, image=_file("The picture.")),
+                "requestBody": _form(ConvertOptions, styles, image=_file("The picture.")),
                 "responses": {"200": result} | _problems(*PROBLEMS),
             }
         },
@@ -89,6 +103,7 @@ def _conversions(config: ServerConfig) -> dict[str, Any]:
                 f"{config.max_upload_mb:g} MB; one that fails does not stop the others.",
                 "requestBody": _form(
                     ConvertOptions,
+                    styles,
                     images={
                         "type": "array",
                         "items": _file("A picture."),
@@ -110,7 +125,7 @@ def _conversions(config: ServerConfig) -> dict[str, Any]:
                 "operationId": "legacyConvert",
                 "summary": "Convert one picture to PNG, the first way this could be asked for",
                 "deprecated": True,
-                "requestBody": _form(LegacyOptions, image=_file("The picture.")),
+                "requestBody": _form(LegacyOptions, (), image=_file("The picture.")),
                 "responses": {
                     "200": {
                         "description": "The result.",
@@ -167,10 +182,19 @@ def _get(operation: str, summary: str, content: dict[str, Any], *problems: int) 
     }
 
 
-def _form(options: type[BaseModel], **files: dict[str, Any]) -> dict[str, Any]:
-    """Describe a multipart form: files, then the fields of a model."""
+def _form(
+    options: type[BaseModel], styles: Sequence[str], **files: dict[str, Any]
+) -> dict[str, Any]:
+    """Describe a multipart form: files, then a model's fields, a style only if there are some."""
     schema = options.model_json_schema()
     fields = {name: _field(field) for name, field in schema["properties"].items()}
+    refused = {}
+    if styles:
+        refused = {"not": STYLE_OF_A_PHOTO}
+        kind = {"type": "string", "enum": list(styles), "default": styles[0]}
+        fields["style"] = kind | {"description": fields["style"]["description"]}
+    else:
+        fields.pop("style", None)
     return {
         "required": True,
         "content": {
@@ -181,6 +205,7 @@ def _form(options: type[BaseModel], **files: dict[str, Any]) -> dict[str, Any]:
                     "required": [*files, *schema.get("required", [])],
                     "additionalProperties": False,
                 }
+                | refused
             }
         },
     }

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
+from facesketch.weights_info import StyleName
+
 MAX_SIZE = 2048
 """Largest shorter side of a result that may be asked for, px."""
 
@@ -39,6 +41,11 @@ class ConvertOptions(BaseModel):
 
     direction: Literal["auto", "photo2sketch", "sketch2photo"] = Field(
         default="auto", description="Which way; auto tells photos from sketches by itself."
+    )
+    style: StyleName | None = Field(
+        default=None,
+        description="How a drawing is drawn, where one is made; drawings of all styles become "
+        "photos.",
     )
     align: Literal["none", "portrait", "whole"] = Field(
         default="none",

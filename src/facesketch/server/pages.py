@@ -38,6 +38,7 @@ def studio() -> str:
         "needs_key": not parts.gate.is_open(request),
         "is_local": parts.gate.is_local(request),
         "live_max_fps": LIVE_MAX_FPS,
+        "styles": parts.engine.styles,
         "samples": [
             {"url": url_for("pages.sample", name=name), "name": title}
             for name, title in SAMPLE_NAMES.items()
@@ -49,7 +50,8 @@ def studio() -> str:
 @blueprint.get("/api/docs")
 def docs() -> str:
     """Show the API's documentation."""
-    return render_template("docs.html", api=openapi.document(services().config))
+    parts = services()
+    return render_template("docs.html", api=openapi.document(parts.config, parts.engine.styles))
 
 
 @blueprint.get("/samples/<name>")
