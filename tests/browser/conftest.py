@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,22 +32,43 @@ def written_files() -> list[str]:
     return written
 
 
-@pytest.fixture(scope="session")
-def address(written_files: list[str]) -> Iterator[str]:
+@contextmanager
+def served(**settings: object) -> Iterator[str]:
     """Serve the studio; clients that come through a proxy need the key."""
     pytest.importorskip("flask", reason="needs the serve extra")
     from facesketch.server.app import create_app  # noqa: PLC0415
     from facesketch.server.config import build_config  # noqa: PLC0415
     from facesketch.server.serving import make_server  # noqa: PLC0415
 
-    config = build_config({"port": 0, "api_key": KEY, "max_upload_mb": 4}, environment={})
-    server = make_server(create_app(config))
+    usual = {"port": 0, "api_key": KEY, "max_upload_mb": 4}
+    server = make_server(create_app(build_config(usual | settings, environment={})))
     serving = threading.Thread(target=server.run, name="serving", daemon=True)
     serving.start()
     yield f"http://127.0.0.1:{server.effective_port}/"
     server.close()
     server.task_dispatcher.shutdown(timeout=5)
     serving.join(timeout=5)
+
+
+@pytest.fixture(scope="session")
+def address(written_files: list[str]) -> Iterator[str]:
+    """Serve the shipped weights."""
+    with served() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def styled_address(written_files: list[str], styles_dir: Path) -> Iterator[str]:
+    """Serve weights of three styles."""
+    with served(weights=styles_dir) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def one_style_address(written_files: list[str], weights_dir: Path) -> Iterator[str]:
+    """Serve weights of one style, which has no name."""
+    with served(weights=weights_dir) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -74,12 +97,14 @@ def open_studio(chromium: Any, address: str) -> Iterator[Any]:
     studios: list[Studio] = []
     contexts = []
 
-    def open_one(path: str = "", *, before: Any = None, **options: Any) -> Studio:
+    def open_one(
+        path: str = "", *, at: str = address, before: Any = None, **options: Any
+    ) -> Studio:
         usual = {"reduced_motion": "reduce", "permissions": ["camera"]}
         context = chromium.new_context(**usual | options)
         contexts.append(context)
         context.set_default_timeout(TIMEOUT_MS)
-        studio = Studio(context.new_page(), address)
+        studio = Studio(context.new_page(), at)
         studios.append(studio)
         if before:
             before(studio.page)

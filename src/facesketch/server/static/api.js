@@ -11,6 +11,7 @@ const MAX_TRIES = 5;
  *
  * @typedef {Object} Options
  * @property {Direction | "auto"} direction
+ * @property {string} [style] Of a drawing that is made.
  * @property {"none" | "portrait" | "whole"} align
  * @property {"largest" | "all"} [faces]
  *

@@ -6,7 +6,7 @@ import { DrawView } from "./draw-view.js";
 import { Visit } from "./history.js";
 import { takeKeyFromAddress } from "./key.js";
 import { complain, say, sizeInWords } from "./messages.js";
-import { chosenOptions, enableOptions, listenToOptions } from "./options.js";
+import { chosenOptions, chosenStyle, enableOptions, listenToOptions, offerStyles } from "./options.js";
 import { listenForPictures } from "./pictures.js";
 import { ResultView } from "./result.js";
 import { byId } from "./settings.js";
@@ -59,7 +59,15 @@ function changeMode(name) {
     button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
   }
   enableOptions(mode !== "draw");
+  followDirection();
   views[mode].enter();
+}
+
+/** Offer the styles if a drawing is made: by choice, or of the picture on the sheet. */
+function followDirection() {
+  const { direction } = chosenOptions();
+  const detected = (mode === "picture" && result.work?.direction) || "auto";
+  offerStyles(mode === "draw" ? "sketch2photo" : direction === "auto" ? detected : direction);
 }
 
 /** Let go of what is being converted, without a word. */
@@ -72,8 +80,7 @@ function drop() {
 function take(source) {
   changeMode("picture");
   // Where a picture came from tells its direction only until the person says otherwise.
-  const options = chosenOptions();
-  convertSource(source, { ...options, direction: source.direction ?? options.direction });
+  convertSource(source, chosenOptions(source.direction));
 }
 
 /** Convert a picture and show what became of it; a newer call takes over. */
@@ -141,6 +148,7 @@ function openWork(done, isNew = false) {
     scrollTo(0, 0);
   }
   result.show(done, isNew);
+  followDirection();
   show("result");
 }
 
@@ -148,6 +156,7 @@ function startOver() {
   drop();
   onSheet = null;
   result.clear();
+  followDirection();
   say("");
   if (mode === "picture") show("welcome");
 }
@@ -177,12 +186,14 @@ function turnBack() {
   const source = { blob: done.after.blob, name: `${done.source.name}-back` };
   // A portrait has the learned framing already; a whole picture needs its scale again.
   const align = done.alignment === "whole" ? "whole" : "none";
-  convertSource(source, { direction: OTHER_WAY[done.direction], align });
+  const direction = OTHER_WAY[done.direction];
+  convertSource(source, { direction, align, ...chosenStyle(direction) });
 }
 
 takeKeyFromAddress();
 listenForPictures(take, (error) => complain(error.message));
 listenToOptions(() => {
+  followDirection();
   if (mode === "picture" && onSheet) convertSource(onSheet, chosenOptions());
 });
 for (const button of document.querySelectorAll("[data-mode]")) {
