@@ -26,6 +26,7 @@ from facesketch import losses
 from facesketch.allocator import keep_freed_memory
 from facesketch.config import build_config
 from facesketch.cyclegan import CycleGAN
+from facesketch.data.batch import Batch
 from facesketch.image_pool import ImagePool
 from facesketch.train_state import TrainState, pick_device
 
@@ -68,8 +69,9 @@ def reference_step(device: torch.device) -> Step:
         for param in disc_params:
             param.requires_grad_(True)
         optimizers[1].zero_grad()
-        judge_loss(judges[0], photo, pools[0].query(fake_photo.detach()))
-        judge_loss(judges[1], sketch, pools[1].query(fake_sketch.detach()))
+        first = torch.zeros(len(photo), dtype=torch.long)  # it has one style
+        judge_loss(judges[0], photo, pools[0].query(fake_photo.detach(), first)[0])
+        judge_loss(judges[1], sketch, pools[1].query(fake_sketch.detach(), first)[0])
         for pool in pools:
             pool.commit()
         optimizers[1].step()
@@ -82,7 +84,7 @@ def our_step(preset: str, precision: str, batch_size: int, device: str) -> Step:
     """Take the package's own step."""
     settings = {"precision": precision, "batch_size": batch_size, "device": device}
     state = TrainState(build_config(preset, settings), num_steps=1000)
-    return state.train_step
+    return lambda photo, sketch: state.train_step(Batch.of(photo, sketch))
 
 
 VARIANTS = {

@@ -81,6 +81,16 @@ def write_pictures(root: Path, num_photos: int = 5, num_sketches: int = 4) -> Pa
     return root
 
 
+def into_styles(root: Path, *styles: str) -> Path:
+    """Deal the sketches of a data set out to folders of styles; returns its root."""
+    for folder in root.glob("*/sketches"):
+        for number, path in enumerate(sorted(folder.iterdir())):
+            style = folder / styles[number % len(styles)]
+            style.mkdir(exist_ok=True)
+            path.rename(style / path.name)
+    return root
+
+
 def tiny_config(**changes: Any) -> TrainConfig:
     """Return the settings of a tiny run."""
     return TrainConfig.model_validate(TINY | changes)

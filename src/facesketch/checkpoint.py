@@ -16,7 +16,7 @@ from facesketch.config import TrainConfig, build_config, field_extra
 from facesketch.errors import CheckpointError
 from facesketch.writing import remove_leftovers, write_whole
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BROKEN_SUFFIX = ".broken"
 _NAME = re.compile(r"step-(\d{8})\.pt")
 _log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,9 @@ from pydantic.fields import FieldInfo
 from facesketch.errors import ConfigError
 
 GeneratorName = Literal["compact", "resnet6", "resnet9"]
+STYLE_NAME = r"[a-z0-9_]{1,32}"
+"""What a style may be called: it is part of file names and addresses."""
+
 MAX_BROKEN_SHARE = 0.01
 """Share of broken images in a domain above which training stops."""
 
@@ -86,6 +90,13 @@ class TrainConfig(BaseModel):
         "Show sketch2photo sketches in other strokes, tones and papers; the clean ones are judged "
         "and asked back.",
     )
+    styles: str = setting(
+        "",
+        "Data",
+        "",
+        "Styles of drawing to learn, commas between: folders of that name among the sketches. The "
+        "first is the default; who is named twice is drawn twice as often.",
+    )
     num_workers: int = setting(
         2, "Data", "processes", "Processes that read images; 0 reads in the trainer.",
         ge=0, resume=True,
@@ -116,7 +127,14 @@ class TrainConfig(BaseModel):
         0.0,
         "Losses",
         "weight",
-        "L1 to partners of the same name, which half of the photos drawn then come with.",
+        "L1 to partners of the same name, which half of the sketches drawn then come with.",
+        ge=0,
+    )
+    lambda_structure: float = setting(
+        0.0,
+        "Losses",
+        "weight",
+        "Sketches follow the fine light and shade of their photos, which keeps the person.",
         ge=0,
     )
     lambda_r1: float = setting(
@@ -255,6 +273,17 @@ class TrainConfig(BaseModel):
             raise ValueError("must be some of color, translation, cutout with commas between")
         return policy
 
+    @field_validator("styles")
+    @classmethod
+    def _check_styles(cls, styles: str) -> str:
+        names = styles.split(",") if styles else []
+        if not all(re.fullmatch(STYLE_NAME, name) for name in names):
+            raise ValueError(
+                "must be names of folders with commas between, in a-z, 0-9 and _, for instance "
+                "line,hatch"
+            )
+        return styles
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if self.data is not None and (self.photos is not None or self.sketches is not None):
@@ -265,7 +294,9 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"accumulate {self.accumulate} must divide batch_size {self.batch_size}"
             )
-        multiple = 8 if self.generator == "compact" else 4
+        if len(self.style_names) > 1 and self.generator != "compact":
+            raise ValueError(f"generator {self.generator} has one style; several need compact")
+        multiple = 16 if self.generator == "compact" else 4
         if self.image_size % multiple:
             raise ValueError(
                 f"image_size {self.image_size} must be a multiple of {multiple} "
@@ -278,6 +309,16 @@ class TrainConfig(BaseModel):
         folders = {name: getattr(self, name) for name in ("data", "photos", "sketches")}
         known = {name: path.absolute() for name, path in folders.items() if path is not None}
         return self.model_copy(update=known)
+
+    @property
+    def style_names(self) -> tuple[str, ...]:
+        """The styles that are learned, default first; one without a name if none is named."""
+        return tuple(dict.fromkeys(self.styles.split(",")))
+
+    @property
+    def style_turns(self) -> tuple[int, ...]:
+        """Number of the style of each turn to draw, in the order of `styles`."""
+        return tuple(self.style_names.index(name) for name in self.styles.split(","))
 
     @property
     def diff_augment_policy(self) -> frozenset[str]:

@@ -56,7 +56,7 @@ def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None
 
     Args:
         run: Folder of a training run.
-        out: Folder for photo2sketch.onnx and sketch2photo.onnx.
+        out: Folder for sketch2photo.onnx and photo2sketch.onnx, of several styles one each.
         images: Settings `data`, or `photos` and `sketches`, for the parity check; default the
             data that the run was trained on.
 
@@ -70,7 +70,7 @@ def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None
     config = saved.settings
     batches = parity_batches(checkpoint.merge_settings(config, dict(images or {})))
     exported = []
-    for direction in DIRECTIONS:
+    for direction, style in files_of(config):
         network = build_generator(config, direction)
         network.load_state_dict(saved.generator_state(direction))
         channels = channels_of(config, direction)
@@ -81,12 +81,19 @@ def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None
             input_channels=channels[0],
             output_channels=channels[1],
             size_multiple=network.size_multiple,
+            style=style,
+            styles=config.style_names if config.styles else (),
             training_data=config.training_data or describe_data(config),
             step=saved.step,
             licence=config.licence,
         )
         exported.append(export_generator(network, info, out, batches[direction]))
     return exported
+
+
+def files_of(config: TrainConfig) -> list[tuple[Direction, str]]:
+    """Return direction and style of each file that a run is exported to."""
+    return [*(("photo2sketch", name) for name in config.style_names), ("sketch2photo", "")]
 
 
 def build_generator(config: TrainConfig, direction: Direction) -> Generator:
@@ -153,10 +160,10 @@ def export_generator(
         ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`.
     """
     path = out / file_name(info.direction, info.style)
-    folded = fold(network).eval()
+    folded = fold(network, info.styles.index(info.style) if info.style else 0).eval()
     with _explain_disk(path), write_whole(path) as partial:
         _write_onnx(folded, info, partial)
-        difference = max(parity(network, partial, images) for images in _parity_shapes(batch, info))
+        difference = max(parity(folded, partial, images) for images in _parity_shapes(batch, info))
         if not difference <= MAX_DIFFERENCE:
             raise ExportError(
                 f"{path.name} differs from PyTorch by {difference:.2g} (allowed {MAX_DIFFERENCE}); "

@@ -18,11 +18,12 @@ class ImagePool:
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
         self._images: list[Tensor] = []  # each (C, H, W)
+        self._styles: list[int] = []
         self._rng = torch.Generator().manual_seed(seed)
-        self._pending: list[tuple[int, Tensor]] = []
+        self._pending: list[tuple[int, Tensor, int]] = []
         self._pending_rng = self._rng.get_state()
 
-    def query(self, images: Tensor) -> Tensor:
+    def query(self, images: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
         """Exchange some of the images against older ones.
 
         Until the pool is full every image is kept and returned. Then each image is, with
@@ -30,38 +31,40 @@ class ImagePool:
 
         Args:
             images: Generated images without gradient, shape (B, C, H, W).
+            styles: Number of each one's style, shape (B,).
 
         Returns:
-            Images of the same shape.
+            Images and styles of the same shapes.
         """
         if self.size == 0:
-            return images
+            return images, styles
         rng = torch.Generator()
         rng.set_state(self._pending_rng)
-        stored = dict(enumerate(self._images)) | dict(self._pending)
+        stored = dict(enumerate(zip(self._images, self._styles, strict=True)))
+        stored |= {slot: (image, style) for slot, image, style in self._pending}
         result = []
-        for image in images:
+        for image, style in zip(images, styles.tolist(), strict=True):
             if len(stored) < self.size:
                 slot = len(stored)
-                result.append(image)
+                result.append((image, style))
             elif torch.rand((), generator=rng) < 0.5:
                 slot = int(torch.randint(self.size, (), generator=rng))
                 result.append(stored[slot])
             else:
-                result.append(image)
+                result.append((image, style))
                 continue
-            stored[slot] = image
-            self._pending.append((slot, image))
+            stored[slot] = image, style
+            self._pending.append((slot, image, style))
         self._pending_rng = rng.get_state()
-        return torch.stack(result)
+        old_images, old_styles = zip(*result, strict=True)
+        return torch.stack(old_images), styles.new_tensor(old_styles)
 
     def commit(self) -> None:
         """Make the exchanges of all queries since the last commit final."""
-        for slot, image in self._pending:
-            if slot == len(self._images):
-                self._images.append(image.clone())
-            else:
-                self._images[slot] = image.clone()
+        for slot, image, style in self._pending:
+            # A slice, so that the place after the last one grows the list.
+            self._images[slot : slot + 1] = [image.clone()]
+            self._styles[slot : slot + 1] = [style]
         self._pending.clear()
         self._rng.set_state(self._pending_rng)
 
@@ -71,13 +74,14 @@ class ImagePool:
         self._pending_rng = self._rng.get_state()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return images (N, C, H, W) and the state of the generator of random numbers."""
+        """Return images (N, C, H, W), their styles and the state of the random numbers."""
         images = torch.stack(self._images).cpu() if self._images else None
-        return {"images": images, "rng": self._rng.get_state()}
+        return {"images": images, "styles": [*self._styles], "rng": self._rng.get_state()}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what `state_dict` returned."""
         images = state["images"]
         self._images = [] if images is None else list(images.to(device))
+        self._styles = [*state["styles"]]
         self._rng.set_state(state["rng"])
         self.discard()

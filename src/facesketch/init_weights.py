@@ -6,15 +6,22 @@ import logging
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facesketch import checkpoint
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.errors import MissingExtraError, WeightsError
-from facesketch.models.layers import load_folded
-from facesketch.weights_folder import generator_file
-from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, WeightsInfo
+from facesketch.export import build_generator
+from facesketch.models.layers import fold, load_folded
+from facesketch.weights_folder import available_styles, generator_file
+from facesketch.weights_info import (
+    DIRECTIONS,
+    SHIPPED_WEIGHTS,
+    Direction,
+    WeightsInfo,
+    file_name,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -35,28 +42,67 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     """
     if source == Path("shipped"):
         source = SHIPPED_WEIGHTS
+    generators = model.generators()
     try:
         if not checkpoint.list_checkpoints(source):
-            for direction in DIRECTIONS:
-                load_folded(
-                    model.generators()[direction], read_onnx(generator_file(source, direction))
-                )
+            for direction, paths in _exported_files(source, config).items():
+                load_folded(generators[direction], [read_onnx(path) for path in paths])
             _log.info("Generators from %s; discriminators start anew.", source)
             return
         saved = checkpoint.load_latest(source)
         for direction in DIRECTIONS:
-            model.generators()[direction].load_state_dict(saved.generator_state(direction))
+            _load_generator(generators[direction], direction, config, saved)
     except (KeyError, RuntimeError) as error:
         raise WeightsError(
             f"the generators in {source} do not fit generator={config.generator} with "
             f"sketch_channels={config.sketch_channels}; set these as they were trained."
         ) from error
-    if saved.settings.disc_filters == config.disc_filters:
-        for domain, discriminator in model.discriminators().items():
-            discriminator.load_state_dict(saved.discriminator_state(domain))
-        _log.info("Generators and discriminators from %s.", saved.path)
-    else:
-        _log.info("Generators from %s; discriminators of another size start anew.", saved.path)
+    _load_discriminators(model, config, saved)
+
+
+def _exported_files(source: Path, config: TrainConfig) -> dict[Direction, list[Path]]:
+    """Name the files to start from, for photo2sketch one a style; a new style takes the default."""
+    default = generator_file(source, "photo2sketch")
+    offered = available_styles(source)
+    drawing = [
+        source / file_name("photo2sketch", name) if name in offered else default
+        for name in config.style_names
+    ]
+    return {
+        "photo2sketch": drawing,
+        "sketch2photo": [generator_file(source, "sketch2photo")],
+    }
+
+
+def _load_generator(
+    network: nn.Module, direction: Direction, config: TrainConfig, saved: checkpoint.Checkpoint
+) -> None:
+    """Fill a generator from a run's; a style that the run did not learn takes its default."""
+    former, state = saved.settings, saved.generator_state(direction)
+    if direction == "sketch2photo" or former.style_names == config.style_names:
+        network.load_state_dict(state)
+        return
+    trained = build_generator(former, direction)
+    trained.load_state_dict(state)
+    known = former.style_names
+    styles = [known.index(name) if name in known else 0 for name in config.style_names]
+    load_folded(network, [fold(trained, style).state_dict() for style in styles])
+
+
+def _load_discriminators(
+    model: CycleGAN, config: TrainConfig, saved: checkpoint.Checkpoint
+) -> None:
+    """Fill the discriminators from a run's, where they judge alike."""
+    former = saved.settings
+    loaded = []
+    for domain, network in model.discriminators().items():
+        is_alike = domain == "photo" or former.style_names == config.style_names
+        if is_alike and former.disc_filters == config.disc_filters:
+            network.load_state_dict(saved.discriminator_state(domain))
+            loaded.append(f"disc_{domain}")
+    new = sorted({f"disc_{domain}" for domain in model.discriminators()}.difference(loaded))
+    anew = f"; {' and '.join(new)} of another kind start anew" if new else ""
+    _log.info("Generators%s from %s%s.", "".join(f", {n}" for n in loaded), saved.path, anew)
 
 
 def read_onnx(path: Path) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
+from facesketch.data.batch import Batch
 from facesketch.train_state import pick_device, pick_precision
 
 _PROBES = (64, 128)  # px
@@ -52,8 +53,9 @@ def _kept_bytes(model: CycleGAN, sketch_channels: int, side: int, precision: tor
         torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
         torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16),
     ):
-        translated = model(photo, sketch)
-        losses = model.generator_losses(photo, sketch, translated)
+        batch = Batch.of(photo, sketch)
+        translated = model(batch)
+        losses = model.generator_losses(batch, translated)
     size = sum(size for key, size in kept.items() if key not in parameters)
     del losses  # until here it holds what was kept, so that no address is used twice
     return size

@@ -105,7 +105,10 @@ def picture_grid(columns: list[Tensor]) -> Image.Image:
 
 @torch.no_grad()
 def sample_grid(
-    generators: dict[str, torch.nn.Module], photo: Tensor, sketch: Tensor
+    generators: dict[str, torch.nn.Module],
+    photo: Tensor,
+    sketch: Tensor,
+    style: Tensor,
 ) -> Image.Image:
     """Real, translated and round trip, both ways: six columns.
 
@@ -113,11 +116,12 @@ def sample_grid(
         generators: The two generators by direction.
         photo: (B, 3, H, W), range [-1, 1].
         sketch: (B, C, H, W), range [-1, 1].
+        style: Number of each sketch's style, shape (B,), in which its photo is drawn as well.
     """
-    fake_sketch = generators["photo2sketch"](photo)
+    fake_sketch = generators["photo2sketch"](photo, style)
     rec_photo = generators["sketch2photo"](fake_sketch)
     fake_photo = generators["sketch2photo"](sketch)
-    rec_sketch = generators["photo2sketch"](fake_photo)
+    rec_sketch = generators["photo2sketch"](fake_photo, style)
     return picture_grid([photo, fake_sketch, rec_photo, sketch, fake_photo, rec_sketch])
 
 

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from facesketch.config import TrainConfig
-from facesketch.cyclegan import CycleGAN
+from facesketch.cyclegan import CycleGAN, Generated
+from facesketch.data.batch import Batch
 from facesketch.disturbances import Disturbances
 from facesketch.errors import ConfigError, NonFiniteLossError
 from facesketch.image_pool import ImagePool
@@ -133,25 +134,14 @@ class TrainState:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.precision)
 
-    def to_device(self, images: Tensor) -> Tensor:
-        """Move a batch (B, C, H, W) to the device, channels last."""
-        moved = images.to(self.device, non_blocking=True)
-        return moved.contiguous(memory_format=torch.channels_last)
+    def to_device(self, tensor: Tensor) -> Tensor:
+        """Move to the device, images (B, C, H, W) channels last."""
+        moved = tensor.to(self.device, non_blocking=True)
+        is_images = moved.ndim == 4
+        return moved.contiguous(memory_format=torch.channels_last) if is_images else moved
 
-    def train_step(
-        self,
-        photo: Tensor,
-        sketch: Tensor,
-        redrawn_sketch: Tensor | None = None,
-        is_pair: Tensor | None = None,
-    ) -> dict[str, float]:
+    def train_step(self, batch: Batch) -> dict[str, float]:
         """Do one step: generators, then discriminators, both judged before either moves.
-
-        Args:
-            photo: (B, 3, H, W), float32, range [-1, 1].
-            sketch: (B, sketch_channels, H, W), float32, range [-1, 1].
-            redrawn_sketch: What sketch2photo is shown in its place, where that differs.
-            is_pair: 1 where photo and sketch show the same face, else 0, shape (B, 1, 1, 1).
 
         Returns:
             Every loss by name, weighted as in `losses`, and the two gradient norms.
@@ -161,18 +151,16 @@ class TrainState:
         """
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        parts = self.config.accumulate
+        num_parts = self.config.accumulate
         totals: dict[str, Tensor] = {}
-        shown = sketch if redrawn_sketch is None else redrawn_sketch
-        is_pair = torch.zeros(len(photo), 1, 1, 1) if is_pair is None else is_pair
-        chunks = [tensor.chunk(parts) for tensor in (photo, sketch, shown, is_pair)]
-        number = self.step * len(photo)
-        for part in zip(*chunks, strict=True):
-            on_device = [self.to_device(tensor) for tensor in part]
-            numbers = range(number, number := number + len(part[0]))
+        number = self.step * len(batch)
+        for part in batch.split(num_parts):
+            numbers = range(number, number := number + len(part))
             disturb = Disturbances(self.config, numbers, self.device)
-            for name, loss in self._backward(*on_device, disturb=disturb, weight=1 / parts).items():
-                totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / parts
+            for name, loss in self._backward(
+                part.each(self.to_device), disturb, weight=1 / num_parts
+            ).items():
+                totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / num_parts
         totals["grad_norm_gen"] = _grad_norm(self._gen_params)
         totals["grad_norm_disc"] = _grad_norm(self._disc_params)
         values = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
@@ -184,36 +172,24 @@ class TrainState:
         self._advance()
         return values
 
-    def _backward(
-        self,
-        photo: Tensor,
-        sketch: Tensor,
-        shown: Tensor,
-        is_pair: Tensor,
-        *,
-        disturb: Disturbances,
-        weight: float,
-    ) -> dict[str, Tensor]:
+    def _backward(self, batch: Batch, disturb: Disturbances, weight: float) -> dict[str, Tensor]:
         """Add the gradients of one part of the batch; returns detached losses."""
         model = self.model
         _set_requires_grad(self._disc_params, False)
         with self.autocast():
-            translated = model(photo, sketch, shown, disturb.before_return)
-            gen_losses = model.generator_losses(
-                photo, sketch, translated, is_pair, disturb.before_judging
-            )
+            made = model(batch, disturb.before_return)
+            gen_losses = model.generator_losses(batch, made, disturb.before_judging)
         (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(self._disc_params, True)
-        old_photo = self.pools["photo"].query(translated.fake_photo.detach())
-        old_sketch = self.pools["sketch"].query(translated.fake_sketch.detach())
-        del translated
+        old_photo, _ = self.pools["photo"].query(made.fake_photo.detach(), batch.style)
+        old_sketch, style = self.pools["sketch"].query(made.fake_sketch.detach(), batch.style)
+        del made
+        old = Generated(old_photo, old_sketch, style)
         with self.autocast():
-            disc_losses = model.discriminator_losses(
-                photo, sketch, old_photo, old_sketch, disturb.before_judging
-            )
+            disc_losses = model.discriminator_losses(batch, old, disturb.before_judging)
         # Counted as in the logs, from 1, so that some of these steps are logged.
         if self.config.lambda_r1 and (self.step + 1) % self.config.r1_every == 0:
-            disc_losses |= model.r1_losses(photo, sketch)
+            disc_losses |= model.r1_losses(batch)
         (torch.stack(list(disc_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         return {name: loss.detach() for name, loss in (gen_losses | disc_losses).items()}
 

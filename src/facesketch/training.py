@@ -12,20 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from facesketch import checkpoint, images, run_folder
 from facesketch.config import MAX_BROKEN_SHARE, TrainConfig
+from facesketch.data.batch import Batch
 from facesketch.data.dataset import (
-    Batch,
     Broken,
     Domains,
+    Loaded,
     can_be_read,
     centre_crop,
     find_domains,
     make_loader,
 )
+from facesketch.data.files import ImageFolder
+from facesketch.data.pens import numbers_by_style
 from facesketch.data.sampler import steps_per_epoch
 from facesketch.errors import (
     CheckpointError,
@@ -34,14 +39,13 @@ from facesketch.errors import (
     NonFiniteLossError,
 )
 from facesketch.failures import explain_failures
-from facesketch.images import Domain
 from facesketch.init_weights import load_networks
 from facesketch.run_log import RunLog, StepProgress, sample_grid
 from facesketch.train_state import TrainState, learning_rate_factor, pick_device
 from facesketch.writing import write_whole
 
 NUM_SAMPLES = 4
-"""Rows of the picture grid."""
+"""Rows of the picture grid; with several styles as many of each as fit, and one at least."""
 
 Reason = Literal["finished", "time is up", "interrupted"]
 
@@ -219,10 +223,10 @@ class _Loop:
         ):
             if self.state.step == 0:
                 self._save()
-            for batch in batches:
-                values = self._one_step(batch)
+            for loaded in batches:
+                values = self._one_step(loaded)
                 step = self.state.step
-                bar.advance(values, len(batch.photo), step)
+                bar.advance(values, self.config.batch_size, step)
                 reason = self._stop_reason()
                 if step % self.config.log_every == 0 or reason == "finished":
                     run_log.write(step, values | bar.speed(self.config.batch_size))
@@ -234,17 +238,15 @@ class _Loop:
                     return self._outcome(reason)
         raise AssertionError("the loader ended before the last step")
 
-    def _one_step(self, batch: Batch) -> dict[str, float]:
+    def _one_step(self, loaded: Loaded) -> dict[str, float]:
         try:
-            self._note_broken(batch)
+            batch = self._batch_of(loaded)
         except DataError:
             self._save()
             raise
         learning_rate = self.state.learning_rate
         try:
-            values = self.state.train_step(
-                batch.photo, batch.sketch, batch.redrawn_sketch, batch.is_pair
-            )
+            values = self.state.train_step(batch)
         except NonFiniteLossError as error:
             path = self._save()
             raise NonFiniteLossError(
@@ -253,15 +255,13 @@ class _Loop:
             ) from error
         return values | {"learning_rate": learning_rate}
 
-    def _note_broken(self, batch: Batch) -> None:
-        """Warn of new broken images; more than 1% of a domain is an error."""
-        for item in batch.broken:
+    def _batch_of(self, loaded: Loaded) -> Batch:
+        """Warn of new broken images and unpack; more than 1% of a domain is an error."""
+        for item in loaded.broken:
             if item.path not in self.broken:
                 _log.warning("Skipped a broken image: %s", item.reason)
                 self.broken[item.path] = item
-        if not batch.broken:
-            return
-        for domain in ("photo", "sketch"):
+        for domain in ("photo", "sketch") if loaded.broken else ():
             names = [b.path for b in self.broken.values() if b.domain == domain]
             folder = self.domains.folder(domain)
             if len(names) > MAX_BROKEN_SHARE * len(folder):
@@ -270,25 +270,33 @@ class _Loop:
                     f"1% (for instance {names[0]}); `facesketch data check` finds them. Replace "
                     "them under the same names; without them only a new run can begin."
                 )
-        if batch.error is not None:
-            raise DataError(batch.error)
+        if loaded.batch is None:
+            raise DataError(loaded.error)
+        return loaded.batch
 
-    def _fixed_samples(self) -> tuple[Tensor, Tensor]:
-        """Read the pictures of the grid: from the validation split where there is one."""
+    def _fixed_samples(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Read photos, sketches and styles of the grid: of the validation split if there is one."""
         domains = find_domains(self.config, "val") or self.domains
         size = self.config.image_size
-        photos = _read_samples(domains, "photo", size, "RGB")
-        sketches = _read_samples(
-            domains, "sketch", size, "L" if self.config.sketch_channels == 1 else "RGB"
-        )
-        num_rows = min(len(photos), len(sketches))
-        return torch.stack(photos[:num_rows]), torch.stack(sketches[:num_rows])
+        mode: images.Mode = "L" if self.config.sketch_channels == 1 else "RGB"
+        by_style = numbers_by_style(domains.sketches, self.config)
+        num_each = max(1, NUM_SAMPLES // len(by_style))
+        drawn = [
+            (sketch, style)
+            for style, numbers in enumerate(by_style)
+            for sketch in _read_samples(domains.sketches, numbers, num_each, size, mode)
+        ]
+        everything = np.arange(len(domains.photos))
+        photos = _read_samples(domains.photos, everything, len(drawn), size, "RGB")
+        sketches, styles = zip(*drawn[: len(photos)], strict=True)
+        photo = torch.stack(photos[: len(sketches)])
+        return photo, torch.stack(sketches), torch.tensor(styles)
 
-    def _save_samples(self, photo: Tensor, sketch: Tensor) -> None:
+    def _save_samples(self, photo: Tensor, sketch: Tensor, style: Tensor) -> None:
         state = self.state
         generators = dict(state.ema.items())
         with state.autocast():
-            grid = sample_grid(generators, state.to_device(photo), state.to_device(sketch))
+            grid = sample_grid(generators, *map(state.to_device, (photo, sketch, style)))
         with write_whole(self.run / "samples" / f"step-{state.step:08d}.png") as partial:
             partial.write_bytes(images.encode(grid, "PNG", generated_photo=True))
 
@@ -341,14 +349,15 @@ class _Loop:
         return Outcome(self.run, self.state.step, self.state.num_steps, reason, broken)
 
 
-def _read_samples(domains: Domains, domain: Domain, size: int, mode: images.Mode) -> list[Tensor]:
-    """Read up to NUM_SAMPLES whole images, spread over the folder."""
-    folder = domains.folder(domain)
-    wanted = min(NUM_SAMPLES, len(folder))
-    result = []
-    for index in range(0, len(folder), max(1, len(folder) // (4 * wanted))):
+def _read_samples(
+    folder: ImageFolder, numbers: NDArray[np.integer], wanted: int, size: int, mode: images.Mode
+) -> list[Tensor]:
+    """Read up to `wanted` whole images, spread over the numbers."""
+    wanted = min(wanted, len(numbers))
+    result: list[Tensor] = []
+    for index in numbers[:: max(1, len(numbers) // (4 * wanted))]:
         try:
-            result.append(centre_crop(folder, index, size, mode))
+            result.append(centre_crop(folder, int(index), size, mode))
         except ImageError:
             continue  # the training itself names and counts it
         if len(result) == wanted:

@@ -9,11 +9,20 @@ from typing import Any
 
 import pytest
 
-from train_helpers import assert_same_end, differences, logged, resume, tiny_config, write_pictures
+from train_helpers import (
+    assert_same_end,
+    differences,
+    into_styles,
+    logged,
+    resume,
+    tiny_config,
+    write_pictures,
+)
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from facesketch.data.batch import Batch  # noqa: E402
 from facesketch.errors import NonFiniteLossError  # noqa: E402
 from facesketch.train_state import TrainState  # noqa: E402
 from facesketch.training import train  # noqa: E402
@@ -24,6 +33,8 @@ EVERYTHING: dict[str, Any] = {
     "augment_sketches": True,
     "lambda_identity": 5.0,
     "lambda_paired": 2.0,
+    "lambda_structure": 1.0,
+    "styles": "line,hatch,line",
     "lambda_r1": 0.5,
     "r1_every": 2,
     "cycle_noise": 0.05,
@@ -35,22 +46,36 @@ EVERYTHING: dict[str, Any] = {
 NAMES = {
     *("gan_sketch", "gan_photo", "cycle_photo", "cycle_sketch"),
     *("identity_photo", "identity_sketch", "paired_photo", "paired_sketch"),
+    "structure",
     *("disc_photo", "disc_sketch", "r1_photo", "r1_sketch"),
     *("grad_norm_gen", "grad_norm_disc"),
 }
 
 
-def batch(seed: int) -> tuple[torch.Tensor, ...]:
-    """Photos, sketches, redrawn sketches, and which of them are pairs."""
+def batch(seed: int) -> Batch:
+    """Photos, sketches redrawn, in two styles, some of them pairs."""
     generator = torch.Generator().manual_seed(seed)
     photo = torch.rand(4, 3, 32, 32, generator=generator) * 2 - 1
     sketch = photo[:, :1].flip(0).contiguous()
-    return photo, sketch, sketch * 0.5, torch.tensor([1.0, 0, 1, 0]).view(4, 1, 1, 1)
+    return Batch.of(
+        photo,
+        sketch,
+        shown=sketch * 0.5,
+        style=torch.tensor([0, 1, 0, 1]),
+        is_pair=torch.tensor([1.0, 0, 1, 0]).view(4, 1, 1, 1),
+    )
+
+
+def plain(seed: int) -> Batch:
+    """Photos and sketches alone."""
+    everything = batch(seed)
+    return Batch.of(everything.photo, everything.sketch)
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_pictures(tmp_path_factory.mktemp("pairs") / "set", num_photos=6, num_sketches=5)
+    root = write_pictures(tmp_path_factory.mktemp("pairs") / "set", num_photos=6, num_sketches=5)
+    return into_styles(root, "line", "hatch")
 
 
 # All of them together
@@ -73,18 +98,18 @@ def test_a_batch_in_parts_gives_the_same_step_with_everything_on() -> None:
     whole = TrainState(tiny_config(**EVERYTHING), 10)
     parts = TrainState(tiny_config(**EVERYTHING, accumulate=2), 10)
     for seed in range(2):  # the second with R1
-        a, b = (state.train_step(*batch(seed)) for state in (whole, parts))
+        a, b = (state.train_step(batch(seed)) for state in (whole, parts))
         assert a == pytest.approx(b, rel=1e-3)
 
 
 def test_a_step_that_is_given_up_changes_nothing_with_everything_on() -> None:
     state, undisturbed = (TrainState(tiny_config(**EVERYTHING), 10) for _ in range(2))
     spoilt = batch(9)
-    spoilt[0][0, 0, 0, 0] = float("nan")
+    spoilt.photo[0, 0, 0, 0] = float("nan")
     with pytest.raises(NonFiniteLossError, match="step 0"):
-        state.train_step(*spoilt)
+        state.train_step(spoilt)
     for seed in range(2):
-        assert state.train_step(*batch(seed)) == undisturbed.train_step(*batch(seed))
+        assert state.train_step(batch(seed)) == undisturbed.train_step(batch(seed))
     ends = [copy.deepcopy(one.state_dict()) for one in (state, undisturbed)]
     assert not list(differences(*ends))
 
@@ -94,7 +119,7 @@ def test_everything_works_in_bfloat16() -> None:
         TrainState(tiny_config(**EVERYTHING | {"precision": precision, "r1_every": 1}), 10)
         for precision in ("float32", "bfloat16")
     )
-    a, b = (state.train_step(*batch(0)) for state in (exact, rough))
+    a, b = (state.train_step(batch(0)) for state in (exact, rough))
     assert set(a) == set(b) == NAMES
     assert a == pytest.approx(b, rel=0.1)
     assert a["r1_photo"] == pytest.approx(b["r1_photo"], rel=1e-4)  # in float32 in both
@@ -104,18 +129,17 @@ def test_everything_works_in_bfloat16() -> None:
 
 
 def test_the_judge_of_sketches_sees_clean_ones_as_real() -> None:
-    state = TrainState(tiny_config(pool_size=0, batch_size=4), 10)
+    state = TrainState(tiny_config(pool_size=0, batch_size=4, styles="line,hatch"), 10)
     seen: list[torch.Tensor] = []
     state.model.disc_sketch.register_forward_pre_hook(lambda _net, args: seen.append(args[0]))
-    photo, sketch, redrawn, _ = batch(0)
-    state.train_step(photo, sketch, redrawn)
+    state.train_step(batch(0))
     [fake, both] = seen
-    assert torch.equal(both, torch.cat([sketch, fake.detach()]))
+    assert torch.equal(both, torch.cat([batch(0).sketch, fake.detach()]))
 
 
 def test_r1_comes_every_so_many_steps() -> None:
     state = TrainState(tiny_config(lambda_r1=1.0, r1_every=3), 10)
-    seen = [state.train_step(*batch(step)[:2]) for step in range(6)]
+    seen = [state.train_step(plain(step)) for step in range(6)]
     assert ["r1_photo" in values for values in seen] == [False, False, True] * 2
     assert all(0 < values["r1_sketch"] < 100 for values in seen[2::3])
 
@@ -123,7 +147,7 @@ def test_r1_comes_every_so_many_steps() -> None:
 def learning_rates(**settings: float) -> Iterator[tuple[float, float]]:
     state = TrainState(tiny_config(learning_rate=2e-4, **settings), 4)
     for step in range(4):
-        state.train_step(*batch(step)[:2])
+        state.train_step(plain(step))
         gen, disc = (state.optimizers[name].param_groups[0]["lr"] for name in ("gen", "disc"))
         yield gen, disc
 

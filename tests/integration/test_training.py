@@ -28,6 +28,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
 from facesketch import checkpoint  # noqa: E402
+from facesketch.data.batch import Batch  # noqa: E402
 from facesketch.data.dataset import find_domains  # noqa: E402
 from facesketch.data.sampler import StepSampler  # noqa: E402
 from facesketch.errors import (  # noqa: E402
@@ -72,24 +73,24 @@ def copied(state: TrainState) -> dict[str, Any]:
     return copy.deepcopy(state.state_dict()) | {"step": state.step}
 
 
-def batch(state: TrainState, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(state: TrainState, seed: int) -> Batch:
     generator = torch.Generator().manual_seed(seed)
     size = (state.config.batch_size, 3, 32, 32)
     photo = torch.rand(size, generator=generator) * 2 - 1
-    return photo, photo[:, :1].flip(0).contiguous()
+    return Batch.of(photo, photo[:, :1].flip(0).contiguous())
 
 
 def test_a_step_that_is_given_up_changes_nothing() -> None:
     state, undisturbed = (TrainState(tiny_config(pool_size=2), 10) for _ in range(2))
     for seed in range(2):
-        assert state.train_step(*batch(state, seed)) == undisturbed.train_step(*batch(state, seed))
+        assert state.train_step(batch(state, seed)) == undisturbed.train_step(batch(state, seed))
     before = copied(state)
-    photo, sketch = batch(state, 9)
-    photo[0, 0, 0, 0] = float("nan")
+    spoilt = batch(state, 9)
+    spoilt.photo[0, 0, 0, 0] = float("nan")
     with pytest.raises(NonFiniteLossError, match="step 2"):
-        state.train_step(photo, sketch)
+        state.train_step(spoilt)
     assert not list(differences(copied(state), before))
-    assert state.train_step(*batch(state, 3)) == undisturbed.train_step(*batch(state, 3))
+    assert state.train_step(batch(state, 3)) == undisturbed.train_step(batch(state, 3))
     assert not list(differences(copied(state), copied(undisturbed)))
 
 
@@ -98,7 +99,7 @@ def test_a_batch_in_parts_gives_the_same_step_as_a_whole_one() -> None:
     whole = TrainState(tiny_config(**kind), 10)
     parts = TrainState(tiny_config(**kind, accumulate=2), 10)
     for seed in range(3):
-        a, b = (state.train_step(*batch(state, seed)) for state in (whole, parts))
+        a, b = (state.train_step(batch(state, seed)) for state in (whole, parts))
         assert a == pytest.approx(b, rel=1e-3)
     pools = [state.state_dict()["pools"]["photo"] for state in (whole, parts)]
     assert torch.equal(pools[0]["rng"], pools[1]["rng"])
@@ -108,26 +109,26 @@ def test_a_batch_in_parts_gives_the_same_step_as_a_whole_one() -> None:
 def test_a_state_that_was_saved_and_loaded_goes_on_to_the_bit(tmp_path: Path) -> None:
     state = TrainState(tiny_config(pool_size=2), 10)
     for seed in range(3):
-        state.train_step(*batch(state, seed))
+        state.train_step(batch(state, seed))
     torch.save(state.state_dict(), tmp_path / "state.pt")
     loaded = TrainState(tiny_config(pool_size=2), 10)
     loaded.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True), 3)
     for seed in range(3, 7):
-        a, b = (one.train_step(*batch(state, seed)) for one in (state, loaded))
+        a, b = (one.train_step(batch(state, seed)) for one in (state, loaded))
         assert a == b
     assert not list(differences(copied(state), copied(loaded)))
 
 
 def test_a_state_from_a_device_without_the_fused_optimizer_goes_on(tmp_path: Path) -> None:
     state = TrainState(tiny_config(), 10)
-    state.train_step(*batch(state, 0))
+    state.train_step(batch(state, 0))
     saved = copy.deepcopy(state.state_dict())
     for optimizer in saved["optimizers"].values():
         optimizer["param_groups"][0]["fused"] = False
     loaded = TrainState(tiny_config(), 10)
     loaded.load_state_dict(saved, 1)
     assert all(o.param_groups[0]["fused"] for o in loaded.optimizers.values())
-    assert state.train_step(*batch(state, 1)) == loaded.train_step(*batch(loaded, 1))
+    assert state.train_step(batch(state, 1)) == loaded.train_step(batch(loaded, 1))
     assert not list(differences(copied(state), copied(loaded)))
 
 
@@ -136,7 +137,7 @@ def test_the_running_average_follows_the_generators() -> None:
     name = "photo2sketch.head.bias"
     average = state.ema.state_dict()[name].clone()
     for step in range(3):
-        state.train_step(*batch(state, step))
+        state.train_step(batch(state, step))
         decay = min(0.999, (1 + step) / (10 + step))
         now = state.model.state_dict()["gen_photo2sketch.head.bias"]
         average = decay * average + (1 - decay) * now

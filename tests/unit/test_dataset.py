@@ -13,18 +13,19 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from facesketch.config import TrainConfig  # noqa: E402
+from facesketch.data.batch import Batch  # noqa: E402
 from facesketch.data.dataset import (  # noqa: E402
-    Batch,
+    Loaded,
     UnpairedImages,
     centre_crop,
     find_domains,
     load_image,
     make_loader,
 )
-from facesketch.data.pairs import find_partners  # noqa: E402
+from facesketch.data.pens import make_pens  # noqa: E402
 from facesketch.data.sampler import Draw  # noqa: E402
 from facesketch.errors import DataError  # noqa: E402
-from train_helpers import differences, photo_array, tiny_config, write_pictures  # noqa: E402
+from train_helpers import differences, into_styles, photo_array, tiny_config, write_pictures  # noqa: E402
 
 # Python 3.12 and later warn of any fork beside threads; the workers only read files.
 pytestmark = [
@@ -144,8 +145,9 @@ def test_every_kind_of_file_comes_out_right_in_both_domains(tmp_path: Path, kind
         load_scale=1,
         flip=False,
     )
-    batch = UnpairedImages(find_domains(config), config)[[Draw(0, 0, 0)]]
-    assert not batch.broken
+    loaded = UnpairedImages(find_domains(config), config)[[Draw(0, 0, 0)]]
+    assert not loaded.broken
+    batch = loaded.batch
     assert (batch.photo.shape, batch.sketch.shape) == ((1, 3, SIZE, SIZE), (1, 1, SIZE, SIZE))
     assert (batch.photo.dtype, batch.sketch.dtype) == (torch.float32, torch.float32)
     for tensor, mode in ((batch.photo, "RGB"), (batch.sketch, "L")):
@@ -161,21 +163,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("data") / "set", num_photos=7, num_sketches=4)
 
 
-def batches(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Batch]:
+def loaded_steps(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Loaded]:
     domains = find_domains(config)
     assert domains is not None
     return list(make_loader(domains, config, num_steps=num_steps, first_step=first_step))
 
 
-def contents(batches: list[Batch]) -> list[dict[str, object]]:
-    return [vars(batch) | {"broken": [vars(b) for b in batch.broken]} for batch in batches]
+def batches(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Batch]:
+    return [loaded.batch for loaded in loaded_steps(config, num_steps, first_step)]
+
+
+def contents(steps: list[Loaded]) -> list[dict[str, object]]:
+    return [vars(s.batch) | {"broken": [vars(b) for b in s.broken]} for s in steps]
 
 
 def test_batches_do_not_depend_on_the_number_of_workers(data: Path) -> None:
     (data / "train" / "photos" / "broken.png").write_bytes(b"no picture")
     try:
-        alone = contents(batches(tiny_config(data=data)))
-        helped = contents(batches(tiny_config(data=data, num_workers=2)))
+        alone = contents(loaded_steps(tiny_config(data=data)))
+        helped = contents(loaded_steps(tiny_config(data=data, num_workers=2)))
     finally:
         (data / "train" / "photos" / "broken.png").unlink()
     assert not list(differences(alone, helped))
@@ -183,8 +189,10 @@ def test_batches_do_not_depend_on_the_number_of_workers(data: Path) -> None:
 
 
 def test_batches_from_the_middle_are_the_tail_of_the_whole(data: Path) -> None:
-    whole = contents(batches(tiny_config(data=data)))
-    assert not list(differences(contents(batches(tiny_config(data=data), first_step=4)), whole[4:]))
+    whole = contents(loaded_steps(tiny_config(data=data)))
+    assert not list(
+        differences(contents(loaded_steps(tiny_config(data=data), first_step=4)), whole[4:])
+    )
 
 
 def test_the_loader_leaves_the_global_random_state_alone(data: Path) -> None:
@@ -196,11 +204,11 @@ def test_the_loader_leaves_the_global_random_state_alone(data: Path) -> None:
 def test_crops_and_flips_differ_between_samples_and_repeat_with_the_seed(data: Path) -> None:
     config = tiny_config(data=data, load_scale=1.25)
     images = UnpairedImages(find_domains(config), config)
-    views = [images[[Draw(number, 0, 0)]].photo for number in range(12)]
+    views = [images[[Draw(number, 0, 0)]].batch.photo for number in range(12)]
     assert len({view.numpy().tobytes() for view in views}) > 6
-    assert torch.equal(images[[Draw(3, 0, 0)]].photo, views[3])
+    assert torch.equal(images[[Draw(3, 0, 0)]].batch.photo, views[3])
     other = tiny_config(data=data, load_scale=1.25, seed=1)
-    again = [UnpairedImages(images.domains, other)[[Draw(n, 0, 0)]].photo for n in range(3)]
+    again = [UnpairedImages(images.domains, other)[[Draw(n, 0, 0)]].batch.photo for n in range(3)]
     assert any(not torch.equal(a, b) for a, b in zip(again, views, strict=False))
 
 
@@ -212,7 +220,7 @@ def test_half_of_the_images_are_mirrored_and_none_where_that_is_off(tmp_path: Pa
     for flip, wanted in ((True, range(30, 71)), (False, range(1))):
         config = tiny_config(**kind, flip=flip)
         images = UnpairedImages(find_domains(config), config)
-        left = [images[[Draw(n, 0, 0)]].photo[0, 0, -1, 0] for n in range(100)]
+        left = [images[[Draw(n, 0, 0)]].batch.photo[0, 0, -1, 0] for n in range(100)]
         assert sum(bool(value < 0) for value in left) in wanted
 
 
@@ -223,7 +231,7 @@ def test_pictures_of_any_shape_fill_the_crop(tmp_path: Path, size: tuple[int, in
         Image.new("RGB", size, "white").save(tmp_path / domain / "a.png")
     config = tiny_config(photos=tmp_path / "photos", sketches=tmp_path / "sketches")
     domains = find_domains(config)
-    batch = UnpairedImages(domains, config)[[Draw(0, 0, 0)]]
+    batch = UnpairedImages(domains, config)[[Draw(0, 0, 0)]].batch
     assert batch.photo.shape == (1, 3, 32, 32)
     assert batch.photo.min() == 1
     assert centre_crop(domains.photos, 0, 32, "RGB").shape == (3, 32, 32)
@@ -235,22 +243,24 @@ def test_sketches_have_three_channels_where_the_settings_say_so(data: Path) -> N
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_redrawn_sketches_come_beside_the_clean_ones(data: Path, channels: int) -> None:
+def test_shownes_come_beside_the_clean_ones(data: Path, channels: int) -> None:
     kind = {"data": data, "sketch_channels": channels}
     clean = batches(tiny_config(**kind))
-    both = batches(tiny_config(**kind, augment_sketches=True))
-    assert all(batch.redrawn_sketch is None for batch in clean)
+    steps = loaded_steps(tiny_config(**kind, augment_sketches=True))
+    both = [step.batch for step in steps]
+    assert all(batch.shown is batch.sketch for batch in clean)
     for a, b in zip(clean, both, strict=True):
         assert torch.equal(a.photo, b.photo)
         assert torch.equal(a.sketch, b.sketch)
-        assert b.redrawn_sketch.shape == b.sketch.shape
-        assert b.redrawn_sketch.abs().max() <= 1
-    assert any(not torch.equal(batch.redrawn_sketch, batch.sketch) for batch in both)
-    rest = batches(tiny_config(**kind, augment_sketches=True, num_workers=1), first_step=4)
-    assert not list(differences(contents(rest), contents(both)[4:]))
+        assert b.shown.shape == b.sketch.shape
+        assert b.shown.abs().max() <= 1
+    assert any(not torch.equal(batch.shown, batch.sketch) for batch in both)
+    kind |= {"augment_sketches": True, "num_workers": 1}
+    rest = loaded_steps(tiny_config(**kind), first_step=4)
+    assert not list(differences(contents(rest), contents(steps[4:])))
 
 
-def test_pairs_are_cropped_and_mirrored_alike_and_every_second_photo_has_its_own(
+def test_pairs_are_cropped_and_mirrored_alike_and_every_second_sketch_has_its_own(
     tmp_path: Path,
 ) -> None:
     for domain in ("photos", "sketches"):
@@ -263,24 +273,47 @@ def test_pairs_are_cropped_and_mirrored_alike_and_every_second_photo_has_its_own
     config = tiny_config(
         **folders, sketch_channels=3, lambda_paired=1, load_scale=1.25, batch_size=4
     )
-    seen = batches(config, num_steps=8)
+    steps = loaded_steps(config, num_steps=8)
+    seen = [step.batch for step in steps]
     pairs = torch.cat([batch.is_pair for batch in seen]).flatten()
     assert pairs.tolist() == [1, 0] * 16
     apart = torch.cat([(b.photo - b.sketch).abs().mean(dim=(1, 2, 3)) for b in seen])
     assert apart[pairs == 1].max() < 0.05  # but for what resizing changes
     assert apart[pairs == 0].median() > 0.2
-    assert not list(differences(contents(batches(config, 8, 5)), contents(seen)[5:]))
+    assert not list(differences(contents(loaded_steps(config, 8, 5)), contents(steps[5:])))
 
 
-def test_photos_without_a_partner_stay_unpaired(data: Path) -> None:
-    domains = find_domains(tiny_config(data=data))
-    assert (len(domains.photos), len(domains.sketches)) == (7, 4)
-    partners = find_partners(domains.photos, domains.sketches)
-    assert sum(partners >= 0) == 4
-    for photo, sketch in enumerate(partners):
-        name = domains.photos.path(photo).stem
-        assert sketch < 0 or domains.sketches.path(sketch).stem == name
-        assert sketch >= 0 or int(name) >= 4
+def test_every_sketch_knows_the_photo_of_its_name(data: Path) -> None:
+    config = tiny_config(data=data, lambda_paired=1)
+    (data / "train/photos/0.png").rename(data / "train/photos/other.png")
+    try:
+        domains = find_domains(config)
+        [pen] = make_pens(domains.photos, domains.sketches, config)
+    finally:
+        (data / "train/photos/other.png").rename(data / "train/photos/0.png")
+    assert pen.sketches.tolist() == [0, 1, 2, 3]
+    for sketch, photo in zip(pen.sketches, pen.photos, strict=True):
+        name = domains.sketches.path(sketch).stem
+        assert domains.photos.path(photo).stem == name if photo >= 0 else name == "0"
+
+
+def test_a_folder_of_sketches_for_each_style(tmp_path: Path) -> None:
+    root = into_styles(write_pictures(tmp_path / "set", num_photos=5), "line", "hatch", "line2")
+    config = tiny_config(data=root, styles="hatch,line,hatch", lambda_paired=1, batch_size=3)
+    domains = find_domains(config)
+    pens = make_pens(domains.photos, domains.sketches, config)
+    assert [pen.style for pen in pens] == [0, 1, 0]
+    for pen, name in zip(pens, ("hatch", "line", "hatch"), strict=True):
+        for sketch, photo in zip(pen.sketches, pen.photos, strict=True):
+            assert domains.sketches.path(sketch).parent.name == name
+            assert domains.sketches.path(sketch).stem == domains.photos.path(photo).stem
+    assert [batch.style.tolist() for batch in batches(config, num_steps=2)] == [[0, 1, 0]] * 2
+
+
+def test_a_style_without_sketches_is_named(tmp_path: Path) -> None:
+    root = into_styles(write_pictures(tmp_path / "set"), "line")
+    with pytest.raises(DataError, match="hatch holds no images; --styles wants a folder"):
+        batches(tiny_config(data=root, styles="line,hatch"))
 
 
 def test_a_set_without_any_pair_is_refused_where_pairs_were_asked_for(tmp_path: Path) -> None:
@@ -294,18 +327,18 @@ def test_a_set_without_any_pair_is_refused_where_pairs_were_asked_for(tmp_path: 
 def test_a_pair_of_other_shapes_is_named(tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "set", num_photos=1, num_sketches=1)
     Image.new("L", (40, 60)).save(root / "train" / "sketches" / "0.png")
-    [batch] = batches(tiny_config(data=root, lambda_paired=1), num_steps=1)
-    assert batch.error is not None
-    assert str(root / "train" / "sketches" / "0.png") in batch.error
-    assert "have other shapes" in batch.error
+    [step] = loaded_steps(tiny_config(data=root, lambda_paired=1), num_steps=1)
+    assert step.error is not None
+    assert str(root / "train" / "sketches" / "0.png") in step.error
+    assert "have other shapes" in step.error
 
 
 def test_a_pair_that_lost_one_to_damage_is_none(tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "set", num_photos=2, num_sketches=2)
     (root / "train" / "sketches" / "0.png").write_bytes(b"no picture")
-    seen = batches(tiny_config(data=root, lambda_paired=1, batch_size=1), num_steps=8)
-    pairs = [bool(batch.is_pair) for batch in seen[::2]]
-    broken = [bool(batch.broken) for batch in seen[::2]]
+    seen = loaded_steps(tiny_config(data=root, lambda_paired=1, batch_size=1), num_steps=8)
+    pairs = [bool(step.batch.is_pair) for step in seen[::2]]
+    broken = [bool(step.broken) for step in seen[::2]]
     assert pairs == [not one for one in broken]
     assert any(broken)
     assert any(pairs)
@@ -324,7 +357,7 @@ def test_a_broken_image_is_replaced_by_another_and_named(tmp_path: Path) -> None
     assert {b.path for b in broken.broken} == {str(truncated)}
     assert {b.domain for b in broken.broken} == {"photo"}
     assert all(str(truncated) in b.reason for b in broken.broken)
-    assert torch.equal(broken.photo, whole.photo)
+    assert torch.equal(broken.batch.photo, whole.batch.photo)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
@@ -334,11 +367,11 @@ def test_a_folder_of_broken_images_ends_in_a_sentence_and_not_in_a_traceback(
     root = write_pictures(tmp_path / "set")
     for path in (root / "train" / "sketches").iterdir():
         path.write_bytes(b"no picture")
-    [batch] = batches(tiny_config(data=root, num_workers=num_workers), num_steps=1)
-    assert batch.error is not None
-    assert str(root / "train" / "sketches") in batch.error
-    assert "\n" not in batch.error
-    assert {b.domain for b in batch.broken} == {"sketch"}
+    [step] = loaded_steps(tiny_config(data=root, num_workers=num_workers), num_steps=1)
+    assert step.batch is None
+    assert str(root / "train" / "sketches") in step.error
+    assert "\n" not in step.error
+    assert {b.domain for b in step.broken} == {"sketch"}
 
 
 def test_an_image_that_vanished_counts_as_broken(tmp_path: Path) -> None:
@@ -347,9 +380,9 @@ def test_an_image_that_vanished_counts_as_broken(tmp_path: Path) -> None:
     domains = find_domains(config)
     gone = domains.photos.path(1)
     gone.unlink()
-    batch = UnpairedImages(domains, config)[[Draw(0, 1, 0)]]
-    assert str(gone) in {b.path for b in batch.broken}
-    assert batch.error is None
+    step = UnpairedImages(domains, config)[[Draw(0, 1, 0)]]
+    assert str(gone) in {b.path for b in step.broken}
+    assert step.error is None
 
 
 def test_the_layout_of_the_kaggle_set_and_any_two_folders_are_found(data: Path) -> None:

@@ -23,6 +23,13 @@ def numbers(images: Tensor) -> list[int]:
     return [int(image[0, 0, 0]) for image in images]
 
 
+def asked(pool: ImagePool, images: Tensor) -> Tensor:
+    """Query a pool; styles, here the pictures' numbers, must travel with the pictures."""
+    result, styles = pool.query(images, images[:, 0, 0, 0].long())
+    assert styles.tolist() == result[:, 0, 0, 0].long().tolist()
+    return result
+
+
 def kept(pool: ImagePool) -> list[int]:
     images = pool.state_dict()["images"]
     return [] if images is None else numbers(images)
@@ -30,7 +37,7 @@ def kept(pool: ImagePool) -> list[int]:
 
 def full_pool(size: int = 4, seed: int = 0) -> ImagePool:
     pool = ImagePool(size, seed)
-    pool.query(pictures(*range(-size, 0)))
+    asked(pool, pictures(*range(-size, 0)))
     pool.commit()
     return pool
 
@@ -38,7 +45,7 @@ def full_pool(size: int = 4, seed: int = 0) -> ImagePool:
 def test_until_it_is_full_pictures_are_kept_and_returned() -> None:
     pool = ImagePool(3, seed=0)
     for batch in ([1, 2], [3]):
-        assert numbers(pool.query(pictures(*batch))) == batch
+        assert numbers(asked(pool, pictures(*batch))) == batch
         pool.commit()
     assert kept(pool) == [1, 2, 3]
 
@@ -47,7 +54,7 @@ def test_a_full_pool_hands_out_old_pictures_half_of_the_time() -> None:
     pool = full_pool(size=10)
     num_old = 0
     for number in range(400):
-        num_old += numbers(pool.query(pictures(number))) != [number]
+        num_old += numbers(asked(pool, pictures(number))) != [number]
         pool.commit()
     assert 160 <= num_old <= 240
     assert len(kept(pool)) == 10
@@ -57,7 +64,7 @@ def test_an_old_picture_leaves_and_the_new_one_takes_its_place() -> None:
     pool = full_pool()
     for number in range(50):
         before = kept(pool)
-        [returned] = numbers(pool.query(pictures(number)))
+        [returned] = numbers(asked(pool, pictures(number)))
         pool.commit()
         if returned == number:
             assert kept(pool) == before
@@ -68,14 +75,14 @@ def test_an_old_picture_leaves_and_the_new_one_takes_its_place() -> None:
 
 def test_every_place_is_exchanged_in_the_long_run() -> None:
     pool = full_pool(size=5)
-    pool.query(pictures(*range(100)))
+    asked(pool, pictures(*range(100)))
     pool.commit()
     assert min(kept(pool)) >= 0
 
 
 def test_a_pool_of_size_zero_returns_what_it_gets() -> None:
     pool = ImagePool(0, seed=0)
-    assert numbers(pool.query(pictures(1, 2))) == [1, 2]
+    assert numbers(asked(pool, pictures(1, 2))) == [1, 2]
     pool.commit()
     assert kept(pool) == []
 
@@ -83,11 +90,11 @@ def test_a_pool_of_size_zero_returns_what_it_gets() -> None:
 @pytest.mark.parametrize("commit_between", [False, True])
 def test_a_batch_is_exchanged_as_its_pictures_one_by_one(commit_between: bool) -> None:
     whole, parts = ImagePool(3, seed=5), ImagePool(3, seed=5)
-    together = numbers(whole.query(pictures(*range(12))))
+    together = numbers(asked(whole, pictures(*range(12))))
     whole.commit()
     single = []
     for number in range(12):
-        single += numbers(parts.query(pictures(number)))
+        single += numbers(asked(parts, pictures(number)))
         if commit_between:
             parts.commit()
     parts.commit()
@@ -97,7 +104,7 @@ def test_a_batch_is_exchanged_as_its_pictures_one_by_one(commit_between: bool) -
 
 def test_a_batch_larger_than_the_pool_may_return_its_own_pictures() -> None:
     pool = ImagePool(1, seed=0)
-    returned = numbers(pool.query(pictures(*range(20))))
+    returned = numbers(asked(pool, pictures(*range(20))))
     assert returned[0] == 0
     assert set(returned) <= set(range(20))
     assert any(number != place for place, number in enumerate(returned))
@@ -105,17 +112,17 @@ def test_a_batch_larger_than_the_pool_may_return_its_own_pictures() -> None:
 
 def test_nothing_changes_before_the_commit_and_a_discard_forgets_it() -> None:
     pool, undisturbed = full_pool(), full_pool()
-    pool.query(pictures(*range(20)))
+    asked(pool, pictures(*range(20)))
     assert not list(differences(pool.state_dict(), undisturbed.state_dict()))
     pool.discard()
-    again = numbers(pool.query(pictures(*range(30, 50))))
-    assert again == numbers(undisturbed.query(pictures(*range(30, 50))))
+    again = numbers(asked(pool, pictures(*range(30, 50))))
+    assert again == numbers(asked(undisturbed, pictures(*range(30, 50))))
 
 
 def test_kept_pictures_do_not_change_with_the_batch_they_came_in() -> None:
     pool = ImagePool(2, seed=0)
     batch = pictures(1, 2)
-    pool.query(batch)
+    asked(pool, batch)
     pool.commit()
     batch.zero_()
     assert kept(pool) == [1, 2]
@@ -123,13 +130,13 @@ def test_kept_pictures_do_not_change_with_the_batch_they_came_in() -> None:
 
 def test_a_restored_pool_goes_on_as_the_saved_one() -> None:
     pool = full_pool()
-    pool.query(pictures(*range(7)))
+    asked(pool, pictures(*range(7)))
     pool.commit()
     restored = ImagePool(4, seed=99)
     restored.load_state_dict(pool.state_dict(), CPU)
     for start in (10, 20):
         batch = pictures(*range(start, start + 5))
-        assert torch.equal(pool.query(batch), restored.query(batch))
+        assert torch.equal(asked(pool, batch), asked(restored, batch))
         pool.commit()
         restored.commit()
     assert not list(differences(pool.state_dict(), restored.state_dict()))
@@ -143,15 +150,15 @@ def test_a_saved_empty_pool_empties_the_one_it_is_loaded_into() -> None:
 
 def test_a_restored_pool_returns_the_same_memory_layout() -> None:
     pool = ImagePool(1, seed=0)
-    pool.query(torch.rand(1, 3, 4, 4).contiguous(memory_format=torch.channels_last))
+    asked(pool, torch.rand(1, 3, 4, 4).contiguous(memory_format=torch.channels_last))
     pool.commit()
     restored = ImagePool(1, seed=0)
     restored.load_state_dict(pool.state_dict(), CPU)
     new = torch.rand(8, 3, 4, 4).contiguous(memory_format=torch.channels_last)
-    assert pool.query(new).stride() == restored.query(new).stride()
+    assert asked(pool, new).stride() == asked(restored, new).stride()
 
 
 def test_pools_of_other_seeds_exchange_differently() -> None:
     first, second = full_pool(seed=0), full_pool(seed=1)
     batch = pictures(*range(20))
-    assert numbers(first.query(batch)) != numbers(second.query(batch))
+    assert numbers(asked(first, batch)) != numbers(asked(second, batch))

@@ -7,7 +7,8 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from facesketch import losses  # noqa: E402
-from facesketch.cyclegan import CycleGAN, Translated  # noqa: E402
+from facesketch.cyclegan import CycleGAN, Generated, Translated  # noqa: E402
+from facesketch.data.batch import Batch  # noqa: E402
 from train_helpers import tiny_config  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -72,7 +73,7 @@ def test_r1_is_exact_within_autocast() -> None:
     model = CycleGAN(tiny_config(lambda_r1=1.0, r1_every=16))
     photo, sketch = pictures(3, 1), pictures(1, 2)
     with torch.autocast("cpu", torch.bfloat16):
-        before = model.r1_losses(photo, sketch)
+        before = model.r1_losses(Batch.of(photo, sketch))
     exact = losses.r1_penalty(model.disc_photo.double(), photo.double())
     assert before["r1_photo"].dtype == torch.float32
     assert before["r1_photo"].item() == pytest.approx(16 * exact.item(), rel=1e-3)
@@ -92,7 +93,7 @@ def model() -> CycleGAN:
 @torch.no_grad()
 def test_a_forward_pass_equals_the_generators_one_by_one(model: CycleGAN) -> None:
     photo, sketch = pictures(3, 1), pictures(1, 2)
-    seen = model(photo, sketch)
+    seen = model(Batch.of(photo, sketch))
     to_sketch, to_photo = model.gen_photo2sketch, model.gen_sketch2photo
     expected = {
         "fake_sketch": to_sketch(photo),
@@ -109,13 +110,14 @@ def test_a_forward_pass_equals_the_generators_one_by_one(model: CycleGAN) -> Non
 @torch.no_grad()
 def test_a_redrawn_sketch_is_what_becomes_a_photo_and_nothing_else(model: CycleGAN) -> None:
     photo, sketch, redrawn = pictures(3, 1), pictures(1, 2), pictures(1, 3)
-    plain, seen = model(photo, sketch), model(photo, sketch, redrawn)
+    batch = Batch.of(photo, sketch, shown=redrawn)
+    plain, seen = model(Batch.of(photo, sketch)), model(batch)
     torch.testing.assert_close(seen.fake_photo, model.gen_sketch2photo(redrawn))
     torch.testing.assert_close(seen.rec_sketch, model.gen_photo2sketch(seen.fake_photo))
     for name in ("fake_sketch", "rec_photo", "idt_photo", "idt_sketch"):
         torch.testing.assert_close(getattr(seen, name), getattr(plain, name))
     asked_back = (seen.rec_sketch - sketch).abs().mean() * model.lambda_cycle
-    losses_seen = model.generator_losses(photo, sketch, seen)
+    losses_seen = model.generator_losses(batch, seen)
     torch.testing.assert_close(losses_seen["cycle_sketch"], asked_back)
 
 
@@ -125,7 +127,8 @@ def test_noise_lies_on_what_goes_back_and_on_nothing_else(lambda_identity: float
     torch.manual_seed(0)
     model = CycleGAN(tiny_config(lambda_identity=lambda_identity))
     photo, sketch = pictures(3, 1), pictures(1, 2)
-    plain, seen = model(photo, sketch), model(photo, sketch, before_return=lambda fake: fake + 0.3)
+    batch = Batch.of(photo, sketch)
+    plain, seen = model(batch), model(batch, before_return=lambda fake: fake + 0.3)
     assert torch.equal(seen.fake_sketch, plain.fake_sketch)
     torch.testing.assert_close(seen.fake_photo, plain.fake_photo)
     back = model.gen_sketch2photo(plain.fake_sketch + 0.3)
@@ -140,7 +143,8 @@ def test_the_paired_weight_asks_both_translations_for_the_partner() -> None:
     model = CycleGAN(tiny_config(lambda_paired=3))
     photo, sketch = pictures(3, 1), pictures(1, 2)
     made = Translated(photo + 0.1, sketch - 0.2, photo, sketch)
-    seen = model.generator_losses(photo, sketch, made, torch.ones(2, 1, 1, 1))
+    batch = Batch.of(photo, sketch, is_pair=torch.ones(2, 1, 1, 1))
+    seen = model.generator_losses(batch, made)
     assert seen["paired_photo"].item() == pytest.approx(3 * 0.1, rel=1e-4)
     assert seen["paired_sketch"].item() == pytest.approx(3 * 0.2, rel=1e-4)
 
@@ -148,12 +152,15 @@ def test_the_paired_weight_asks_both_translations_for_the_partner() -> None:
 @torch.no_grad()
 def test_real_and_generated_images_are_judged_as_they_were_changed(model: CycleGAN) -> None:
     images = pictures(3, 1), pictures(1, 2), pictures(3, 3), pictures(1, 4)
-    changed = model.discriminator_losses(*images, before_judging=torch.neg)
-    expected = model.discriminator_losses(*(-image for image in images))
-    assert changed == expected
     photo, sketch, fake_photo, fake_sketch = images
+    batch, first = Batch.of(photo, sketch), torch.zeros(2, dtype=torch.long)
+    old = Generated(fake_photo, fake_sketch, first)
+    changed = model.discriminator_losses(batch, old, before_judging=torch.neg)
+    negative = Generated(-fake_photo, -fake_sketch, first)
+    expected = model.discriminator_losses(Batch.of(-photo, -sketch), negative)
+    assert changed == expected
     made = Translated(fake_photo, fake_sketch, photo, sketch)
-    changed = model.generator_losses(photo, sketch, made, before_judging=torch.neg)
+    changed = model.generator_losses(batch, made, before_judging=torch.neg)
     judged = model.disc_sketch(-fake_sketch)
     torch.testing.assert_close(changed["gan_sketch"], losses.generator_gan_loss(judged))
 
@@ -169,7 +176,8 @@ def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> 
         idt_photo=photo - 0.3,
         idt_sketch=sketch + 0.4,
     )
-    seen = {name: loss.item() for name, loss in model.generator_losses(photo, sketch, made).items()}
+    seen = model.generator_losses(Batch.of(photo, sketch), made)
+    seen = {name: loss.item() for name, loss in seen.items()}
     assert seen == pytest.approx(
         {
             "gan_sketch": (model.disc_sketch(made.fake_sketch) - 1).square().mean().item(),
@@ -187,7 +195,8 @@ def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> 
 def test_discriminators_judge_their_own_domain(model: CycleGAN) -> None:
     real_photo, real_sketch = pictures(3, 1), pictures(1, 2)
     old_photo, old_sketch = pictures(3, 3), pictures(1, 4)
-    seen = model.discriminator_losses(real_photo, real_sketch, old_photo, old_sketch)
+    old = Generated(old_photo, old_sketch, torch.zeros(2, dtype=torch.long))
+    seen = model.discriminator_losses(Batch.of(real_photo, real_sketch), old)
     photo = losses.discriminator_loss(model.disc_photo(real_photo), model.disc_photo(old_photo))
     sketch = losses.discriminator_loss(
         model.disc_sketch(real_sketch), model.disc_sketch(old_sketch)
@@ -201,9 +210,9 @@ def test_without_an_identity_weight_nothing_is_computed_for_it() -> None:
     torch.manual_seed(0)
     model = CycleGAN(tiny_config(lambda_identity=0))
     photo, sketch = pictures(3, 1), pictures(1, 2)
-    made = model(photo, sketch)
+    made = model(Batch.of(photo, sketch))
     assert made.idt_photo is None
-    assert set(model.generator_losses(photo, sketch, made)) == {
+    assert set(model.generator_losses(Batch.of(photo, sketch), made)) == {
         "gan_sketch",
         "gan_photo",
         "cycle_photo",
@@ -221,3 +230,67 @@ def test_a_photo_stays_as_it_is_where_sketches_have_three_channels() -> None:
     model = CycleGAN(tiny_config(sketch_channels=3))
     photo = pictures(3, 1)
     assert torch.equal(model.as_sketch(photo), photo)
+
+
+@torch.no_grad()
+def test_every_sample_is_drawn_and_judged_in_its_style() -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(styles="line,edge,hatch"))
+    for layer in model.gen_photo2sketch.modules():
+        if getattr(layer, "is_styled", False):
+            torch.nn.init.normal_(layer.style_gain, 1.0, 0.3)
+    photo, sketch, style = pictures(3, 1), pictures(1, 2), torch.tensor([2, 0])
+    batch = Batch.of(photo, sketch, style=style)
+    seen = model(batch)
+    for number in range(2):
+        one = slice(number, number + 1)
+        drawn = model.gen_photo2sketch(photo[one], style[one])
+        torch.testing.assert_close(seen.fake_sketch[one], drawn, rtol=1e-4, atol=1e-4)
+    assert (model.gen_photo2sketch(photo) - seen.fake_sketch)[0].abs().max() > 1e-3
+    judged = model.disc_sketch.layers(seen.fake_sketch)[[0, 1], style]
+    expected = losses.generator_gan_loss(judged)
+    torch.testing.assert_close(model.generator_losses(batch, seen)["gan_sketch"], expected)
+    old = Generated(photo, sketch, style.flip(0))
+    maps = model.disc_sketch.layers(sketch)
+    expected = losses.discriminator_loss(maps[[0, 1], style], maps[[0, 1], style.flip(0)])
+    torch.testing.assert_close(model.discriminator_losses(batch, old)["disc_sketch"], expected)
+
+
+# Structure
+
+
+def shading(size: int = 64) -> Tensor:
+    """Light and shade of several sizes, (1, 1, size, size), range [0, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.rand(1, 1, size, size, generator=generator)
+    return torch.nn.functional.avg_pool2d(noise, 3, 1, 1)
+
+
+def test_structure_asks_for_the_fine_shading_of_the_photo_in_any_tone() -> None:
+    light = shading()
+    photo = (2 * light - 1).expand(-1, 3, -1, -1)
+    same = losses.structure_loss(2 * light - 1, photo).item()
+    paler = losses.structure_loss(0.4 * light + 0.5, photo).item()
+    negative = losses.structure_loss(1 - 2 * light, photo).item()
+    unrelated = losses.structure_loss(2 * light.flip(3) - 1, photo).item()
+    assert 0 <= same < 0.2
+    assert paler == pytest.approx(same, abs=1e-3)
+    assert unrelated == pytest.approx(1, abs=0.2)
+    assert negative == pytest.approx(2 - same, abs=1e-3)
+
+
+def test_structure_does_not_count_the_light_of_the_room() -> None:
+    light = shading()
+    lamp = torch.linspace(0.5, 1, 64).view(1, 1, 1, 64)
+    sketch = 2 * light - 1
+    even, uneven = ((2 * p - 1).expand(-1, 3, -1, -1) for p in (light, light * lamp))
+    expected = losses.structure_loss(sketch, even).item()
+    assert losses.structure_loss(sketch, uneven).item() == pytest.approx(expected, abs=0.05)
+
+
+def test_structure_of_white_paper_has_a_gradient_and_no_nan() -> None:
+    paper = torch.ones(1, 1, 64, 64, requires_grad=True)
+    loss = losses.structure_loss(paper, (2 * shading() - 1).expand(-1, 3, -1, -1))
+    loss.backward()
+    assert loss.item() == pytest.approx(1)
+    assert torch.isfinite(paper.grad).all()

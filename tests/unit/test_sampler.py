@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from facesketch.data.sampler import (
     Draw,
+    Pen,
     Shuffle,
     StepSampler,
     augmentation_rng,
@@ -26,8 +27,13 @@ seeds = st.integers(0, 2**32 - 1)
 quick = settings(max_examples=50, deadline=None)
 
 
+def one_pen(num_sketches: int, photos: list[int] | None = None) -> Pen:
+    known = None if photos is None else np.array(photos, np.int32)
+    return Pen(0, np.arange(num_sketches, dtype=np.int32), known)
+
+
 def draws(num_photos: int, num_sketches: int, **kind: int) -> list[list[Draw]]:
-    return list(StepSampler(num_photos, num_sketches, **kind))
+    return list(StepSampler(num_photos, [one_pen(num_sketches)], **kind))
 
 
 @quick
@@ -69,7 +75,7 @@ def test_the_shares_of_all_processes_make_up_the_batch_of_one(
 
 def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 2"):
-        StepSampler(5, 5, batch_size=3, seed=0, num_steps=1, world_size=2)
+        StepSampler(5, [one_pen(5)], batch_size=3, seed=0, num_steps=1, world_size=2)
 
 
 @quick
@@ -125,19 +131,36 @@ def test_photos_and_sketches_are_not_paired() -> None:
     assert sum(step[0].photo == step[0].sketch for step in steps) < 10
 
 
-def test_every_second_photo_comes_with_its_partner_where_it_has_one() -> None:
-    partners = np.array([7, -1, 3, 5, -1], np.int32)
+def test_every_second_sketch_comes_with_its_photo_where_it_has_one() -> None:
+    photos = [2, -1, 0, 4, -1]
     kind = {"batch_size": 2, "seed": 0, "num_steps": 20}
-    alone = [draw for step in draws(5, 9, **kind) for draw in step]
-    paired = [draw for step in StepSampler(5, 9, partners=partners, **kind) for draw in step]
+    alone = [draw for step in draws(9, 5, **kind) for draw in step]
+    sampler = StepSampler(9, [one_pen(5, photos)], **kind)
+    paired = [draw for step in sampler for draw in step]
     for before, draw in zip(alone, paired, strict=True):
-        assert (draw.number, draw.photo) == (before.number, before.photo)
-        if draw.number % 2 == 0 and partners[draw.photo] >= 0:
+        assert (draw.number, draw.sketch) == (before.number, before.sketch)
+        if draw.number % 2 == 0 and photos[draw.sketch] >= 0:
             assert draw.is_pair
-            assert draw.sketch == partners[draw.photo]
+            assert draw.photo == photos[draw.sketch]
         else:
             assert draw == before
     assert sum(draw.is_pair for draw in paired) >= 8
+
+
+def test_pens_take_turns_and_each_goes_through_its_own_sketches() -> None:
+    thin, heavy = (np.array(numbers, np.int32) for numbers in ([0, 3, 4], [1, 2]))
+    pens = [Pen(0, thin), Pen(1, heavy, np.array([5, -1], np.int32)), Pen(0, thin)]
+    sampler = StepSampler(7, pens, batch_size=3, seed=0, num_steps=12)
+    steps = list(sampler)
+    assert all([draw.style for draw in step] == [0, 1, 0] for step in steps)
+    for turn, numbers in enumerate((thin, heavy, thin)):
+        seen = Counter(step[turn].sketch for step in steps)
+        assert seen == {int(number): 12 // len(numbers) for number in numbers}
+    assert [step[0].sketch for step in steps] != [step[2].sketch for step in steps]
+    pairs = [step[1] for step in steps if step[1].is_pair]
+    assert pairs
+    assert {(draw.sketch, draw.photo) for draw in pairs} == {(1, 5)}
+    assert not any(step[turn].is_pair for step in steps for turn in (0, 2))
 
 
 def test_steps_of_an_epoch_are_rounded_up() -> None:

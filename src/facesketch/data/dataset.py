@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader, Dataset
 from facesketch import images
 from facesketch.config import TrainConfig
 from facesketch.data.augment import redraw
+from facesketch.data.batch import Batch
 from facesketch.data.files import ImageFolder
-from facesketch.data.pairs import find_partners
+from facesketch.data.pens import make_pens
 from facesketch.data.sampler import (
     Draw,
     StepSampler,
@@ -49,39 +50,24 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Images of one step, float32, range [-1, 1].
+class Loaded:
+    """What came of reading the images of one step.
 
     Attributes:
-        photo: (B, 3, H, W).
-        sketch: (B, 1 or 3, H, W).
-        redrawn_sketch: The sketches as other hands would draw them, where the settings say so.
-        is_pair: 1 where photo and sketch show the same face, else 0, shape (B, 1, 1, 1).
-        broken: Images that were skipped while this batch was read.
-        error: Why the batch could not be filled, if so. It travels as a value because a worker's
-            exception arrives with its traceback in the message.
+        batch: The images; None if they could not be read.
+        broken: Images that were skipped on the way.
+        error: Why there is no batch, if so. It travels as a value because a worker's exception
+            arrives with its traceback in the message.
     """
 
-    photo: Tensor
-    sketch: Tensor
-    redrawn_sketch: Tensor | None = None
-    is_pair: Tensor | None = None
+    batch: Batch | None
     broken: list[Broken] = field(default_factory=list)
     error: str | None = None
 
-    def pin_memory(self) -> Batch:
+    def pin_memory(self) -> Loaded:
         """Move to page-locked memory; the DataLoader calls this where a GPU waits."""
-        return replace(
-            self,
-            photo=self.photo.pin_memory(),
-            sketch=self.sketch.pin_memory(),
-            redrawn_sketch=_pinned(self.redrawn_sketch),
-            is_pair=_pinned(self.is_pair),
-        )
-
-
-def _pinned(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.pin_memory()
+        pinned = None if self.batch is None else self.batch.each(Tensor.pin_memory)
+        return replace(self, batch=pinned)
 
 
 @dataclass(frozen=True)
@@ -147,7 +133,7 @@ def can_be_read(path: Path) -> bool:
     return True
 
 
-class UnpairedImages(Dataset[Batch]):
+class UnpairedImages(Dataset[Loaded]):
     """Indexed by the draws of one step, so that an item is a whole batch."""
 
     def __init__(self, domains: Domains, config: TrainConfig) -> None:
@@ -162,19 +148,25 @@ class UnpairedImages(Dataset[Batch]):
             "sketch": "L" if config.sketch_channels == 1 else "RGB",
         }
 
-    def __getitem__(self, draws: list[Draw]) -> Batch:
+    def __getitem__(self, draws: list[Draw]) -> Loaded:
         broken: list[Broken] = []
         try:
             samples = [self._sample(draw, broken) for draw in draws]
         except DataError as error:
-            return Batch(torch.empty(0), torch.empty(0), broken=broken, error=str(error))
+            return Loaded(None, broken, str(error))
         photos, sketches, is_pair = zip(*samples, strict=True)
-        redrawn = None
+        shown = None
         if self.augment_sketches:
             rngs = [redrawing_rng(self.seed, d.number) for d in draws]
-            redrawn = _stack([redraw(s, rng) for s, rng in zip(sketches, rngs, strict=True)])
-        pairs = torch.tensor(is_pair, dtype=torch.float32).view(-1, 1, 1, 1)
-        return Batch(_stack(photos), _stack(sketches), redrawn, pairs, broken)
+            shown = _stack([redraw(s, rng) for s, rng in zip(sketches, rngs, strict=True)])
+        batch = Batch.of(
+            _stack(photos),
+            _stack(sketches),
+            shown=shown,
+            style=torch.tensor([draw.style for draw in draws]),
+            is_pair=torch.tensor(is_pair, dtype=torch.float32).view(-1, 1, 1, 1),
+        )
+        return Loaded(batch, broken)
 
     def _sample(self, draw: Draw, broken: list[Broken]) -> tuple[Uint8Array, Uint8Array, bool]:
         """Read and crop a photo and a sketch, uint8 (H, W) or (H, W, 3); say if they are a pair."""
@@ -246,16 +238,15 @@ def _init_worker(_worker: int) -> None:
 
 def make_loader(
     domains: Domains, config: TrainConfig, *, num_steps: int, first_step: int = 0, pin: bool = False
-) -> DataLoader[Batch]:
+) -> DataLoader[Loaded]:
     """Read the batches of steps `first_step` to `num_steps`, in order."""
     sampler = StepSampler(
         len(domains.photos),
-        len(domains.sketches),
+        make_pens(domains.photos, domains.sketches, config),
         batch_size=config.batch_size,
         seed=config.seed,
         num_steps=num_steps,
         first_step=first_step,
-        partners=find_partners(domains.photos, domains.sketches) if config.lambda_paired else None,
     )
     workers = config.num_workers
     return DataLoader(

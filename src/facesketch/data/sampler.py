@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,20 +23,44 @@ _STREAM = {
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample: its number in the endless sequence, its two images, if they are a pair."""
+    """One sample.
+
+    Attributes:
+        number: Its place in the endless sequence.
+        photo: Number of its photo.
+        sketch: Number of its sketch.
+        style: Number of the sketch's style.
+        is_pair: Whether the two show the same face.
+    """
 
     number: int
     photo: int
     sketch: int
+    style: int = 0
     is_pair: bool = False
+
+
+@dataclass(frozen=True)
+class Pen:
+    """The sketches of one style, by number, and which photo each was drawn from.
+
+    Attributes:
+        style: Number of the style.
+        sketches: Shape (N,).
+        photos: Number of each one's photo, -1 where there is none; None where nobody asks.
+    """
+
+    style: int
+    sketches: npt.NDArray[np.int32]
+    photos: npt.NDArray[np.int32] | None = None
 
 
 class Shuffle:
     """An endless shuffled sequence over `size` items, reshuffled after each pass."""
 
-    def __init__(self, size: int, seed: int, domain: Domain) -> None:
+    def __init__(self, size: int, seed: int, domain: Domain, turn: int = 0) -> None:
         self.size = size
-        self._key = (seed, _STREAM[domain])
+        self._seed, self._stream, self._turn = seed, _STREAM[domain], turn
         self._pass = -1
         self._order = np.empty(0, dtype=np.uint32)
 
@@ -44,7 +68,8 @@ class Shuffle:
         """Return the item at a place of the sequence."""
         which, place = divmod(number, self.size)
         if which != self._pass:
-            order = np.random.default_rng((*self._key, which)).permutation(self.size)
+            key = (self._seed, self._stream, which, self._turn)
+            order = np.random.default_rng(key).permutation(self.size)
             self._order, self._pass = order.astype(np.uint32), which
         return int(self._order[place])
 
@@ -57,20 +82,19 @@ class StepSampler(Sampler[list[Draw]]):
     takes. Step s holds the samples s * batch_size up to (s + 1) * batch_size; of these, process
     `rank` of `world_size` gets its contiguous share.
 
-    Where partners are known, every second sample takes its photo's partner instead, if there is
-    one; the others stay unpaired, so that sketches without a photo are seen too.
+    Pens take turns from sample to sample, each going through its own sketches. Every second sketch
+    of a pen brings the photo that it was drawn from, where that is known; the others stay unpaired.
     """
 
     def __init__(
         self,
         num_photos: int,
-        num_sketches: int,
+        pens: Sequence[Pen],
         *,
         batch_size: int,
         seed: int,
         num_steps: int,
         first_step: int = 0,
-        partners: npt.NDArray[np.int32] | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
@@ -79,8 +103,10 @@ class StepSampler(Sampler[list[Draw]]):
                 f"batch_size {batch_size} must be a multiple of {world_size} processes"
             )
         self.photos = Shuffle(num_photos, seed, "photo")
-        self.sketches = Shuffle(num_sketches, seed, "sketch")
-        self.partners = partners
+        self.pens = pens
+        self.turns = [
+            Shuffle(len(pen.sketches), seed, "sketch", turn) for turn, pen in enumerate(pens)
+        ]
         self.batch_size = batch_size
         self.steps = range(first_step, num_steps)
         share = batch_size // world_size
@@ -95,11 +121,14 @@ class StepSampler(Sampler[list[Draw]]):
             yield [self._draw(number) for number in numbers]
 
     def _draw(self, number: int) -> Draw:
-        photo = self.photos[number]
-        partner = -1 if self.partners is None or number % 2 else int(self.partners[photo])
+        count, turn = divmod(number, len(self.pens))
+        pen = self.pens[turn]
+        place = self.turns[turn][count]
+        sketch = int(pen.sketches[place])
+        partner = -1 if pen.photos is None or count % 2 else int(pen.photos[place])
         if partner >= 0:
-            return Draw(number, photo, partner, is_pair=True)
-        return Draw(number, photo, self.sketches[number])
+            return Draw(number, partner, sketch, pen.style, is_pair=True)
+        return Draw(number, self.photos[number], sketch, pen.style)
 
 
 def augmentation_rng(seed: int, number: int, domain: Domain) -> np.random.Generator:

@@ -19,9 +19,13 @@ def generator(
     in_channels: int,
     out_channels: int,
     upsample: Literal["transpose", "resize"] = "resize",
+    num_styles: int = 1,
 ) -> Generator:
-    """Build a generator by name; images in and out are (B, C, H, W), range [-1, 1]."""
+    """Build a generator by name; images in and out are (B, C, H, W), range [-1, 1].
+
+    Several styles are for compact alone.
+    """
     if name == "compact":
-        return CompactGenerator(in_channels, out_channels)
+        return CompactGenerator(in_channels, out_channels, num_styles)
     num_blocks = {"resnet6": 6, "resnet9": 9}[name]
     return ResNetGenerator(in_channels, out_channels, num_blocks, upsample)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,10 +21,18 @@ class WSConv2d(nn.Conv2d):
 
     It takes the place of a norm on activations: nothing depends on the batch or on the rest of
     the picture, and at inference W^ is a constant, so it costs nothing (see `fold`).
+
+    With several styles each has a gain and a bias of its own for every output channel, on top of
+    the common ones (Dumoulin et al. 2017, Eq. 5); at inference these are constants as well.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        num_styles: int = 1,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
         # The result does not depend on this scale, but the speed of learning does: Adam moves a
@@ -32,6 +41,10 @@ class WSConv2d(nn.Conv2d):
         assert self.bias is not None  # noqa: S101  # bias=True above
         nn.init.zeros_(self.bias)
         self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
+        self.is_styled = num_styles > 1
+        if self.is_styled:
+            self.style_gain = nn.Parameter(torch.ones(num_styles, out_channels))
+            self.style_bias = nn.Parameter(torch.zeros(num_styles, out_channels))
 
     def standardised(self) -> Tensor:
         """Return W^, shape (out, in, k, k)."""
@@ -39,45 +52,92 @@ class WSConv2d(nn.Conv2d):
         var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
         return (self.weight - mean) * (self.gain * torch.rsqrt(var * fan_in + 1e-12))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve (B, in, H, W) to (B, out, H / stride, W / stride)."""
-        return F.conv2d(x, self.standardised(), self.bias, self.stride, self.padding)
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        """Convolve (B, in, H, W) to (B, out, H / stride, W / stride).
+
+        Args:
+            x: Input.
+            style: Number of each sample's style, shape (B,), where there are several; None is the
+                first.
+        """
+        result = F.conv2d(x, self.standardised(), self.bias, self.stride, self.padding)
+        if not self.is_styled:
+            return result
+        chosen = slice(1) if style is None else style
+        gain, bias = (p[chosen].to(result.dtype) for p in (self.style_gain, self.style_bias))
+        return torch.addcmul(bias[:, :, None, None], result, gain[:, :, None, None])
+
+    def folded(self, style: int) -> tuple[Tensor, Tensor]:
+        """Return weight (out, in, k, k) and bias (out,) of the plain convolution of one style."""
+        assert self.bias is not None  # noqa: S101
+        weight, bias = self.standardised(), self.bias
+        if self.is_styled:
+            weight = weight * self.style_gain[style][:, None, None, None]
+            bias = bias * self.style_gain[style] + self.style_bias[style]
+        return weight.detach().clone(), bias.detach().clone()
 
     @torch.no_grad()
-    def load_folded(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the parameters so that `standardised()` is `weight`; the inverse of folding."""
+    def load_folded(self, folded: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Set the parameters from what `folded` returned, style by style; its inverse.
+
+        One pair for several styles makes all of them alike.
+        """
+        weight, bias = folded[0]
         _copy_exactly(self.weight, weight)
         self.gain.copy_(weight.std(dim=(1, 2, 3), keepdim=True, correction=0))
         self.gain.mul_(math.sqrt(weight[0].numel()))
         assert self.bias is not None  # noqa: S101
         _copy_exactly(self.bias, bias)
+        if self.is_styled:
+            self.style_gain.fill_(1)
+            self.style_bias.zero_()
+            square = weight.square().sum(dim=(1, 2, 3)).clamp_min(1e-20)
+            for style, (other, other_bias) in enumerate(folded[1:], start=1):
+                self.style_gain[style] = (other * weight).sum(dim=(1, 2, 3)) / square
+                self.style_bias[style] = other_bias - bias * self.style_gain[style]
 
 
-def fold(model: nn.Module) -> nn.Module:
+class PlainConv2d(nn.Conv2d):
+    """What `fold` puts in the place of a WSConv2d: it has one style."""
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Convolve (B, in, H, W) to (B, out, H / stride, W / stride)."""
+        return super().forward(x)
+
+
+def fold(model: nn.Module, style: int = 0) -> nn.Module:
     """Copy a model with every WSConv2d replaced by a plain convolution of the same result.
 
-    Parameter names stay, less the `gain`s.
+    Parameter names stay, less the gains.
+
+    Args:
+        model: A generator.
+        style: Which of its styles is kept, where it has several.
     """
     model = copy.deepcopy(model)
     for name, module in list(model.named_modules()):
         if isinstance(module, WSConv2d):
-            conv = nn.Conv2d(
+            conv = PlainConv2d(
                 module.in_channels,
                 module.out_channels,
                 module.kernel_size,  # type: ignore[arg-type]
                 module.stride,  # type: ignore[arg-type]
                 module.padding,  # type: ignore[arg-type]
             )
-            conv.weight = nn.Parameter(module.standardised().detach().clone())
-            conv.bias = module.bias
+            conv.weight, conv.bias = map(nn.Parameter, module.folded(style))
             parent, _, child = name.rpartition(".")
             setattr(model.get_submodule(parent), child, conv)
     return model
 
 
 @torch.no_grad()
-def load_folded(model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load the state dict of a folded model into an unfolded one.
+def load_folded(model: nn.Module, states: Sequence[dict[str, Tensor]]) -> None:
+    """Load the state dicts of folded models into an unfolded one.
+
+    Args:
+        model: A generator.
+        states: One for each of its styles, in their order, or one for all; what styles share is
+            taken from the first.
 
     Raises:
         KeyError: If a tensor is missing.
@@ -85,10 +145,10 @@ def load_folded(model: nn.Module, state: dict[str, Tensor]) -> None:
     """
     standardised = {n: m for n, m in model.named_modules() if isinstance(m, WSConv2d)}
     for name, module in standardised.items():
-        module.load_folded(state[f"{name}.weight"], state[f"{name}.bias"])
+        module.load_folded([(s[f"{name}.weight"], s[f"{name}.bias"]) for s in states])
     for name, parameter in model.named_parameters():
         if name.rpartition(".")[0] not in standardised:
-            _copy_exactly(parameter, state[name])
+            _copy_exactly(parameter, states[0][name])
 
 
 def _copy_exactly(target: Tensor, source: Tensor) -> None:

@@ -10,10 +10,11 @@ from facesketch.models.layers import init_gaussian
 class PatchDiscriminator(nn.Module):
     """C64-C128-C256-C512 and a 1-channel map; each value judges a 70x70 patch.
 
-    With 3 channels and 64 filters it has 2,764,737 parameters.
+    With 3 channels and 64 filters it has 2,764,737 parameters. With several styles it has one map
+    for each, of which that of the picture's style counts (Choi et al. 2020, section 2).
     """
 
-    def __init__(self, in_channels: int, filters: int = 64) -> None:
+    def __init__(self, in_channels: int, filters: int = 64, num_styles: int = 1) -> None:
         super().__init__()
         f = filters
         self.layers = nn.Sequential(
@@ -22,13 +23,21 @@ class PatchDiscriminator(nn.Module):
             *_block(f, 2 * f, stride=2),
             *_block(2 * f, 4 * f, stride=2),
             *_block(4 * f, 8 * f, stride=1),
-            nn.Conv2d(8 * f, 1, 4, padding=1),
+            nn.Conv2d(8 * f, num_styles, 4, padding=1),
         )
         init_gaussian(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Judge (B, C, H, W) in [-1, 1]; returns (B, 1, H/8 - 2, W/8 - 2), 1 real, 0 generated."""
-        return self.layers(x)  # type: ignore[no-any-return]
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        """Judge (B, C, H, W) in [-1, 1]; returns (B, 1, H/8 - 2, W/8 - 2), 1 real, 0 generated.
+
+        Args:
+            x: Images.
+            style: Number of each one's style, shape (B,), where there are several.
+        """
+        maps: Tensor = self.layers(x)  # (B, S, H/8 - 2, W/8 - 2)
+        if style is None:
+            return maps
+        return maps.gather(1, style[:, None, None, None].expand(-1, 1, *maps.shape[2:]))
 
 
 def _block(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:

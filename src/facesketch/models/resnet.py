@@ -60,8 +60,8 @@ class ResNetGenerator(nn.Module):
         self.layers = nn.Sequential(*layers)
         init_gaussian(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Translate (B, in, H, W) in [-1, 1] to (B, out, H, W) in [-1, 1]."""
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Translate (B, in, H, W) in [-1, 1] to (B, out, H, W) in [-1, 1]; it has one style."""
         return self.layers(x)  # type: ignore[no-any-return]
 
 
