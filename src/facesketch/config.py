@@ -137,6 +137,13 @@ class TrainConfig(BaseModel):
         "Sketches follow the fine light and shade of their photos, which keeps the person.",
         ge=0,
     )
+    lambda_features: float = setting(
+        0.0,
+        "Losses",
+        "weight",
+        "Photos that come back, and pairs, look to a small classifier like the real ones.",
+        ge=0,
+    )
     lambda_r1: float = setting(
         0.0,
         "Losses",

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from facesketch import losses
 from facesketch.config import TrainConfig
 from facesketch.data.batch import Batch
+from facesketch.features import PhotoFeatures
 from facesketch.models import PatchDiscriminator, generator
 
 Change = Callable[[Tensor], Tensor]
@@ -54,6 +55,7 @@ class CycleGAN(nn.Module):
         self.lambda_identity = config.lambda_identity
         self.lambda_paired = config.lambda_paired
         self.lambda_structure = config.lambda_structure
+        self.lambda_features = config.lambda_features
         self.weight_r1 = config.lambda_r1 * config.r1_every
         self.sketch_channels = channels
         num_styles = len(config.style_names)
@@ -63,6 +65,8 @@ class CycleGAN(nn.Module):
         self.gen_sketch2photo = generator(config.generator, channels, 3, config.upsample)
         self.disc_photo = PatchDiscriminator(3, config.disc_filters)
         self.disc_sketch = PatchDiscriminator(channels, config.disc_filters, num_styles)
+        # Not a submodule: it is never trained, and has no place in checkpoints.
+        self._features = [PhotoFeatures.pretrained()] if config.lambda_features else []
 
     def generators(self) -> dict[str, nn.Module]:
         """Return the two generators by direction."""
@@ -149,9 +153,30 @@ class CycleGAN(nn.Module):
             sketch = losses.paired_loss(t.fake_sketch, real_sketch, batch.is_pair)
             result["paired_photo"] = self.lambda_paired * photo
             result["paired_sketch"] = self.lambda_paired * sketch
+        if self.lambda_features:
+            result |= self._feature_losses(batch, t)
         if self.lambda_structure:
             structure = losses.structure_loss(t.fake_sketch, real_photo)
             result["structure"] = self.lambda_structure * structure
+        return result
+
+    def _feature_losses(self, batch: Batch, t: Translated) -> dict[str, Tensor]:
+        """Compare photos that came back, and those with a partner, as a classifier sees them."""
+        [see] = self._features
+        pairs = batch.is_pair.flatten() > 0
+        with torch.no_grad():
+            wanted = see(batch.photo)
+        seen = see(torch.cat([t.rec_photo, t.fake_photo[pairs]]))
+        n = len(batch)
+        cycle = losses.feature_loss([x[:n] for x in seen], wanted)
+        result = {"features_cycle": self.lambda_features * cycle}
+        if self.lambda_paired:
+            paired = seen[0].new_zeros(())
+            if pairs.any():
+                partners = [x[pairs] for x in wanted]
+                share = pairs.float().mean().item()
+                paired = losses.feature_loss([x[n:] for x in seen], partners, share)
+            result["features_paired"] = self.lambda_features * paired
         return result
 
     def discriminator_losses(

@@ -98,7 +98,9 @@ def files_of(config: TrainConfig) -> list[tuple[Direction, str]]:
 
 def build_generator(config: TrainConfig, direction: Direction) -> Generator:
     """Build one untrained generator of a run."""
-    return generator(config.generator, *channels_of(config, direction), config.upsample)
+    num_styles = len(config.style_names) if direction == "photo2sketch" else 1
+    channels = channels_of(config, direction)
+    return generator(config.generator, *channels, config.upsample, num_styles)
 
 
 def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:

@@ -7,6 +7,7 @@ The generators minimise
         + lambda_identity * (identity_photo + identity_sketch)
         + lambda_paired   * (paired_photo + paired_sketch)
         + lambda_structure * structure
+        + lambda_features  * (features_cycle + features_paired)
 
 and each discriminator its own
 
@@ -19,7 +20,7 @@ lambda_identity = 5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +130,26 @@ def paired_loss(translated: Tensor, partner: Tensor, is_pair: Tensor) -> Tensor:
         ValueError: If the shapes differ.
     """
     return _mean_l1(translated * is_pair, partner * is_pair)
+
+
+def feature_loss(seen: Sequence[Tensor], wanted: Sequence[Tensor], share: float = 1.0) -> Tensor:
+    """Distance in the features of a network (Zhang et al. 2018, Eq. 1, all channels alike).
+
+        sum_l mean_{h,w} |f_l(x) / |f_l(x)| - f_l(y) / |f_l(y)||^2
+
+    Args:
+        seen: Features of generated images, by layer, each (N, C, H, W).
+        wanted: Those of the images that they should be, same shapes.
+        share: N in units of the batch, so that a batch in parts gives what a whole one gives.
+
+    Returns:
+        Scalar loss, shape (), of the whole batch: 0 for images that are not there.
+    """
+    total = seen[0].new_zeros(())
+    for a, b in zip(seen, wanted, strict=True):
+        apart = F.normalize(a.float()) - F.normalize(b.float())
+        total = total + share * apart.square().sum(dim=1).mean()
+    return total
 
 
 def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
