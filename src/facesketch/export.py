@@ -23,7 +23,6 @@ from facesketch.models import Generator, generator
 from facesketch.models.layers import fold
 from facesketch.onnx_runtime import ort
 from facesketch.weights_info import (
-    DIRECTIONS,
     INPUT_NAME,
     METADATA_KEY,
     OUTPUT_NAME,
@@ -162,10 +161,13 @@ def export_generator(
         ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`.
     """
     path = out / file_name(info.direction, info.style)
-    folded = fold(network, info.styles.index(info.style) if info.style else 0).eval()
+    style = info.styles.index(info.style) if info.style else 0
+    folded = fold(network, style).eval()
     with _explain_disk(path), write_whole(path) as partial:
         _write_onnx(folded, info, partial)
-        difference = max(parity(folded, partial, images) for images in _parity_shapes(batch, info))
+        difference = max(
+            parity(network, partial, images, style) for images in _parity_shapes(batch, info)
+        )
         if not difference <= MAX_DIFFERENCE:
             raise ExportError(
                 f"{path.name} differs from PyTorch by {difference:.2g} (allowed {MAX_DIFFERENCE}); "
@@ -192,14 +194,25 @@ def _parity_shapes(batch: Float32Array, info: WeightsInfo) -> list[Float32Array]
     return [batch[:, :, :height, :width], batch[:1, :, : height - m, :width].copy()]
 
 
-def parity(network: nn.Module, path: Path, batch: Float32Array) -> float:
-    """Return the largest absolute difference between PyTorch and ONNX Runtime, range [-1, 1]."""
+def parity(network: nn.Module, path: Path, batch: Float32Array, style: int = 0) -> float:
+    """Return the largest absolute difference between PyTorch and ONNX Runtime, range [-1, 1].
+
+    Args:
+        network: Generator as it was trained.
+        path: What it was exported to.
+        batch: Images, (B, C, H, W), range [-1, 1].
+        style: Number of the style that was exported.
+    """
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     (actual,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(batch)})
     with torch.inference_mode():
-        expected = network.eval()(torch.from_numpy(np.ascontiguousarray(batch))).numpy()
+        images, styles = (
+            torch.from_numpy(np.ascontiguousarray(batch)),
+            torch.full((len(batch),), style),
+        )
+        expected = network.eval()(images, styles).numpy()
     return float(np.abs(actual - expected).max())
 
 

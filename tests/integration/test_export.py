@@ -38,7 +38,7 @@ def info(**changes: object) -> WeightsInfo:
         "image_size": 64,
         "input_channels": 3,
         "output_channels": 1,
-        "size_multiple": 8,
+        "size_multiple": 16,
         "training_data": "noise",
         "step": 0,
         "licence": "Apache-2.0",

@@ -10,16 +10,16 @@ from facesketch.models.layers import RELU_GAIN, WSConv2d
 
 
 class NormFreeBlock(nn.Module):
-    """x + 0.5 conv(act(conv(act(x)))), the pre-activation block of NF-ResNets."""
+    """x + conv(relu(conv(relu(x)))), the pre-activation block of NF-ResNets, branch halved."""
 
     def __init__(self, channels: int, num_styles: int = 1) -> None:
         super().__init__()
         self.conv1 = WSConv2d(channels, channels, 3, num_styles=num_styles)
-        self.conv2 = WSConv2d(channels, channels, 3)
+        self.conv2 = WSConv2d(channels, channels, 3, scale=0.5 * RELU_GAIN)
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
         """Map (B, C, H, W) to the same shape."""
-        return x + 0.5 * self.conv2(_act(self.conv1(_act(x), style)))  # type: ignore[no-any-return]
+        return x + self.conv2(F.relu(self.conv1(F.relu(x), style)))  # type: ignore[no-any-return]
 
 
 class CompactGenerator(nn.Module):
@@ -42,7 +42,7 @@ class CompactGenerator(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, num_styles: int = 1) -> None:
         super().__init__()
-        self.stem = WSConv2d(4 * in_channels, 32, 3)
+        self.stem = WSConv2d(4 * in_channels, 32, 3, scale=1.0)
         self.down1 = WSConv2d(32, 64, 3, stride=2)
         self.enc1 = NormFreeBlock(64)
         self.down2 = WSConv2d(64, 128, 3, stride=2)
@@ -67,19 +67,15 @@ class CompactGenerator(nn.Module):
             style: Number of the style to draw each in, shape (B,); None is the first.
         """
         half = self.stem(F.pixel_unshuffle(x, 2))  # (B, 32, H/2, W/2)
-        quarter = self.enc1(self.down1(_act(half)))  # (B, 64, H/4, W/4)
-        eighth = self.enc2(self.down2(_act(quarter)))  # (B, 128, H/8, W/8)
-        x = self.down3(_act(eighth))  # (B, 160, H/16, W/16)
+        quarter = self.enc1(self.down1(F.relu(half)))  # (B, 64, H/4, W/4)
+        eighth = self.enc2(self.down2(F.relu(quarter)))  # (B, 128, H/8, W/8)
+        x = self.down3(F.relu(eighth))  # (B, 160, H/16, W/16)
         x = self.middle2(self.middle1(x, style), style)
-        x = self.dec2(eighth + _twice(self.up3(_act(x))), style)
-        x = self.dec1(quarter + _twice(self.up2(_act(x))), style)
-        x = self.dec0(half + _twice(self.up1(_act(x))), style)
-        x = self.up0(_twice(_act(x)), style)  # (B, 16, H, W)
-        return torch.tanh(self.head(_act(x)))
-
-
-def _act(x: Tensor) -> Tensor:
-    return F.relu(x) * RELU_GAIN
+        x = self.dec2(eighth + _twice(self.up3(F.relu(x))), style)
+        x = self.dec1(quarter + _twice(self.up2(F.relu(x))), style)
+        x = self.dec0(half + _twice(self.up1(F.relu(x))), style)
+        x = self.up0(_twice(F.relu(x)), style)  # (B, 16, H, W)
+        return torch.tanh(self.head(F.relu(x)))
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -17,10 +17,11 @@ RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 class WSConv2d(nn.Conv2d):
     """Convolution with scaled weight standardisation (Brock et al. 2021, Eq. 1).
 
-        W^ = g * (W - mean(W)) / (std(W) * sqrt(N)),   N = fan-in, statistics per output channel
+        W^ = s * g * (W - mean(W)) / (std(W) * sqrt(N)),   N = fan-in, statistics per output channel
 
     It takes the place of a norm on activations: nothing depends on the batch or on the rest of
-    the picture, and at inference W^ is a constant, so it costs nothing (see `fold`).
+    the picture, and at inference W^ is a constant, so it costs nothing (see `fold`). The constant s
+    takes in what else would be multiplied: the gain of a ReLU before it, the weight of a branch.
 
     With several styles each has a gain and a bias of its own for every output channel, on top of
     the common ones (Dumoulin et al. 2017, Eq. 5); at inference these are constants as well.
@@ -32,7 +33,9 @@ class WSConv2d(nn.Conv2d):
         out_channels: int,
         kernel_size: int,
         stride: int = 1,
+        *,
         num_styles: int = 1,
+        scale: float = RELU_GAIN,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
         # The result does not depend on this scale, but the speed of learning does: Adam moves a
@@ -41,6 +44,7 @@ class WSConv2d(nn.Conv2d):
         assert self.bias is not None  # noqa: S101  # bias=True above
         nn.init.zeros_(self.bias)
         self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
+        self.scale = scale
         self.is_styled = num_styles > 1
         if self.is_styled:
             self.style_gain = nn.Parameter(torch.ones(num_styles, out_channels))
@@ -50,7 +54,7 @@ class WSConv2d(nn.Conv2d):
         """Return W^, shape (out, in, k, k)."""
         fan_in = self.weight[0].numel()
         var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
-        return (self.weight - mean) * (self.gain * torch.rsqrt(var * fan_in + 1e-12))
+        return (self.weight - mean) * (self.scale * self.gain * torch.rsqrt(var * fan_in + 1e-12))
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
         """Convolve (B, in, H, W) to (B, out, H / stride, W / stride).
@@ -85,7 +89,7 @@ class WSConv2d(nn.Conv2d):
         weight, bias = folded[0]
         _copy_exactly(self.weight, weight)
         self.gain.copy_(weight.std(dim=(1, 2, 3), keepdim=True, correction=0))
-        self.gain.mul_(math.sqrt(weight[0].numel()))
+        self.gain.mul_(math.sqrt(weight[0].numel()) / self.scale)
         assert self.bias is not None  # noqa: S101
         _copy_exactly(self.bias, bias)
         if self.is_styled:
