@@ -1,4 +1,4 @@
-"""Inference: photos to sketches and back with ONNX Runtime, never torch.
+"""Inference: photos to sketches and back with ONNX Runtime or OpenVINO, never torch.
 
 One picture goes `prepare` (to the size that the network learned, padded) -> `run` (the network, a
 batch at a time) -> `finish` (cropped, brought to the wanted size).
@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -20,27 +19,17 @@ from PIL import ExifTags, Image, ImageOps
 from facesketch import images, upscale
 from facesketch.errors import ImageError, ImageTooLargeError, UsageError, WeightsError
 from facesketch.images import Float32Array, Uint8Array
-from facesketch.onnx_runtime import ort
-from facesketch.weights_info import (
-    INPUT_NAME,
-    OUTPUT_NAME,
-    SHIPPED_WEIGHTS,
-    Direction,
-    WeightsInfo,
+from facesketch.sessions import (
+    OPENVINO,
+    PROVIDERS,
+    Session,
+    find_provider,
+    first_line,
+    open_session,
 )
+from facesketch.weights_info import SHIPPED_WEIGHTS, Direction, WeightsInfo
 
 Picture: TypeAlias = Image.Image | Uint8Array
-
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "directml": "DmlExecutionProvider",
-}
-"""Device names and the ONNX Runtime execution providers they stand for."""
-
-NO_DEVICES = frozenset({"AzureExecutionProvider"})
-"""Providers that run a model elsewhere, not on a device here."""
 
 WORKING_SCALE = 1.0  # shorter side in the network, in units of the size it was trained at
 MAX_ASPECT = 4  # longer side in the network, in units of that shorter side
@@ -68,11 +57,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Generator:
-    """One loaded network; its session may be used by several threads at once."""
+    """One loaded network."""
 
     path: Path
     info: WeightsInfo
-    session: ort.InferenceSession
+    session: Session
 
 
 class Translator:
@@ -90,24 +79,25 @@ class Translator:
         Args:
             weights: Folder with photo2sketch.onnx and sketch2photo.onnx (one will do for one
                 direction), as `facesketch export` writes it; None takes the shipped ones.
-            device: "cpu", "cuda", "coreml", "directml" or the name of an ONNX Runtime provider.
-            num_threads: CPU threads of one call; None lets ONNX Runtime take all cores.
+            device: "cpu", "cuda", "coreml", "directml" or the name of an ONNX Runtime provider; or
+                "openvino", the CPU by OpenVINO (extra `fast`), which takes the int8 variants
+                where they lie beside the generators.
+            num_threads: CPU threads of one call; None takes all cores.
 
         Raises:
+            MissingExtraError: If OpenVINO is wanted and not installed.
             UsageError: If ONNX Runtime cannot use the device here.
             WeightsError: If the folder does not exist.
         """
         self.weights = SHIPPED_WEIGHTS if weights is None else Path(weights)
         if weights is not None and not self.weights.is_dir():
             raise WeightsError(f"{self.weights} is not a folder; give one that has .onnx files.")
-        self.provider = _provider(device)
+        self.provider = find_provider(device)
         self.num_threads = num_threads
-        self.batch_size = CPU_BATCH_SIZE if self.provider == PROVIDERS["cpu"] else BATCH_SIZE
+        self.is_cpu = self.provider in (PROVIDERS["cpu"], OPENVINO)
+        self.batch_size = CPU_BATCH_SIZE if self.is_cpu else BATCH_SIZE
         self._generators: dict[Direction, _Generator] = {}
         self._lock = threading.Lock()
-        # DirectML sessions take one call at a time; the others may be shared.
-        is_shared = self.provider != PROVIDERS["directml"]
-        self._turn = nullcontext() if is_shared else threading.Lock()
 
     def to_sketch(self, image: Picture, *, size: int | None = None) -> Image.Image:
         """Draw a photo.
@@ -224,11 +214,10 @@ class Translator:
         """
         generator = self._load(direction)
         try:
-            with self._turn:
-                (translated,) = generator.session.run([OUTPUT_NAME], {INPUT_NAME: batch})
-        except Exception as error:  # ONNX Runtime's errors share no base class
+            translated = generator.session.run(batch)
+        except Exception as error:  # the libraries' errors share no base class
             raise WeightsError(
-                f"{generator.path} failed on input of shape {batch.shape}: {_first_line(error)}"
+                f"{generator.path} failed on input of shape {batch.shape}: {first_line(error)}"
             ) from error
         expected = (len(batch), generator.info.output_channels, *batch.shape[2:])
         if translated.shape != expected:
@@ -236,69 +225,39 @@ class Translator:
                 f"{generator.path} made {translated.shape} of {batch.shape}, not {expected}; its "
                 "size_multiple or output_channels is wrong, so export it again."
             )
-        result: Float32Array = translated
-        return result
+        return translated
 
     def info(self, direction: Direction) -> WeightsInfo:
         """Return what a generator's file says about itself, loading it if need be."""
         return self._load(direction).info
 
+    def path(self, direction: Direction) -> Path:
+        """Return where a generator's file is, or would be."""
+        return self.weights / f"{direction}.onnx"
+
     def _load(self, direction: Direction) -> _Generator:
         with self._lock:
             if direction not in self._generators:
-                path = self.weights / f"{direction}.onnx"
-                session = _open_session(path, self.provider, self.num_threads)
+                path = self.path(direction)
+                _check_there(path)
+                session = open_session(path, self.provider, self.num_threads)
                 info = _read_info(session, path, direction)
                 self._generators[direction] = _Generator(path, info, session)
             return self._generators[direction]
 
 
-def _provider(device: str) -> str:
-    """Name the ONNX Runtime provider of a device, if it is there: no silent fallback."""
-    available: list[str] = [
-        name for name in ort.get_available_providers() if name not in NO_DEVICES
-    ]
-    wanted = PROVIDERS.get(device.lower(), device).lower()
-    for provider in available:
-        if provider.lower() == wanted:
-            return provider
-    short = {provider: name for name, provider in PROVIDERS.items()}
-    raise UsageError(
-        f"device {device!r} is not there: this ONNX Runtime has "
-        f"{', '.join(short.get(name, name) for name in available)}; choose one of these or install "
-        "the onnxruntime build for the device."
-    )
-
-
-def _open_session(path: Path, provider: str, num_threads: int | None) -> ort.InferenceSession:
+def _check_there(path: Path) -> None:
     if not path.is_file():
         shipped = path.parent == SHIPPED_WEIGHTS
         advice = "install facesketch again" if shipped else "write it with `facesketch export`"
         raise WeightsError(f"{path} is not there; {advice}.")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    options.intra_op_num_threads = num_threads or 0
-    # Idle threads that spin would take the cores from those that decode and encode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = provider != PROVIDERS["directml"]  # not supported there
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[provider])
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise WeightsError(f"{path} cannot be loaded: {_first_line(error)}") from error
-    if provider not in session.get_providers():
-        raise UsageError(f"{provider} could not be started; check its driver or use --device cpu.")
-    return session
 
 
-def _read_info(session: ort.InferenceSession, path: Path, direction: Direction) -> WeightsInfo:
-    info = WeightsInfo.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+def _read_info(session: Session, path: Path, direction: Direction) -> WeightsInfo:
+    info = WeightsInfo.from_metadata(session.metadata, str(path))
     if info.direction != direction:
         raise WeightsError(f"{path} holds {info.direction}; rename it to {info.direction}.onnx.")
     return info
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def as_image(picture: Picture) -> Image.Image:

@@ -31,6 +31,11 @@ INPUT_NAME, OUTPUT_NAME = "image", "translated"
 """Names of the ONNX graph's input (B, C, H, W) and output (B, C, H, W), float32, [-1, 1]."""
 
 
+def int8_path(path: Path) -> Path:
+    """Name the int8 variant of a generator's file: X.onnx has X.int8.onnx beside it."""
+    return path.with_name(f"{path.stem}.int8.onnx")
+
+
 class WeightsInfo(BaseModel):
     """Metadata of one exported generator."""
 
