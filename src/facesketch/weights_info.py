@@ -39,6 +39,11 @@ def file_name(direction: Direction, style: str = "") -> str:
     return f"{direction}-{style}.onnx" if style else f"{direction}.onnx"
 
 
+def int8_path(path: Path) -> Path:
+    """Name the int8 variant of a generator's file: X.onnx has X.int8.onnx beside it."""
+    return path.with_name(f"{path.stem}.int8.onnx")
+
+
 class WeightsInfo(BaseModel):
     """Metadata of one exported generator."""
 

@@ -28,6 +28,10 @@ COMMANDS = {
         "facesketch.cli.weights:import_checkpoint",
         "Bring in a generator of pytorch-CycleGAN-and-pix2pix.",
     ),
+    "quantize": (
+        "facesketch.cli.weights:quantize",
+        "Make int8 variants of generators for --device openvino.",
+    ),
     "evaluate": (
         "facesketch.cli.evaluate:evaluate",
         "Measure how good generators are: metrics.json, pictures, a report.",

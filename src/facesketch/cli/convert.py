@@ -70,7 +70,8 @@ MAX_LINES = 20
     "--device",
     default="cpu",
     show_default=True,
-    help="cpu, cuda, coreml, directml or the name of an ONNX Runtime provider.",
+    help="cpu, openvino (the extra fast), cuda, coreml, directml or the name of an ONNX Runtime "
+    "provider.",
 )
 @click.option("--overwrite", is_flag=True, help="Make results again that are there already.")
 def convert(

@@ -43,7 +43,9 @@ class ServerConfig(BaseModel):
     weights: Path | None = Field(
         None, description="Folder with generators of your own, instead of the shipped ones."
     )
-    device: str = Field("cpu", description="cpu, cuda, coreml, directml, or a provider's name.")
+    device: str = Field(
+        "cpu", description="cpu, openvino, cuda, coreml, directml, or a provider's name."
+    )
     threads: int | None = Field(
         None, ge=1, le=256, description="CPU threads that convert; all cores if not set."
     )

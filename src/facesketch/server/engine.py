@@ -28,7 +28,7 @@ from facesketch.images import Float32Array
 from facesketch.server.config import ServerConfig
 from facesketch.server.options import MAX_SIZE, ConvertOptions, Format
 from facesketch.server.turnstile import ClientGoneError, Ticket, Turnstile
-from facesketch.translator import PROVIDERS, Translator, result_size
+from facesketch.translator import Translator, result_size
 from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, OPPOSITE, Direction
 
 SPARE_TURNS = 2
@@ -117,8 +117,10 @@ class Engine:
         self._large = threading.Lock()
         self._classifier = DomainClassifier()
         self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
-        is_cpu = self._wide.provider == PROVIDERS["cpu"] and config.num_threads > 1
-        self._narrow = _ServingTranslator(config, 1, self._check_current) if is_cpu else self._wide
+        has_narrow = self._wide.is_cpu and config.num_threads > 1
+        self._narrow = (
+            _ServingTranslator(config, 1, self._check_current) if has_narrow else self._wide
+        )
         for translator in {self._wide, self._narrow}:
             _warm_up(translator)
         self.styles = self._wide.styles
