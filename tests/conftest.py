@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,3 +33,11 @@ def strict_weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_generator(folder, "photo2sketch", size_multiple=4)
     write_generator(folder, "sketch2photo", size_multiple=4)
     return folder
+
+
+@pytest.fixture
+def small_leftovers(tmp_path: Path) -> Iterator[None]:
+    """Checkpoints have 50 MB and pytest keeps what tests write."""
+    yield
+    for folder in tmp_path.rglob("checkpoints"):
+        shutil.rmtree(folder)

@@ -21,14 +21,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.fixture
-def small_leftovers(tmp_path: Path) -> Iterator[None]:
-    """Checkpoints have 50 MB and pytest keeps what tests write."""
-    yield
-    for folder in tmp_path.rglob("checkpoints"):
-        shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="session")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("pictures") / "set")
