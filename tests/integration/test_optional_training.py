@@ -34,6 +34,7 @@ EVERYTHING: dict[str, Any] = {
     "lambda_identity": 5.0,
     "lambda_paired": 2.0,
     "lambda_structure": 1.0,
+    "lambda_features": 0.5,
     "styles": "line,hatch,line",
     "lambda_r1": 0.5,
     "r1_every": 2,
@@ -46,7 +47,7 @@ EVERYTHING: dict[str, Any] = {
 NAMES = {
     *("gan_sketch", "gan_photo", "cycle_photo", "cycle_sketch"),
     *("identity_photo", "identity_sketch", "paired_photo", "paired_sketch"),
-    "structure",
+    "structure", "features_cycle", "features_paired",
     *("disc_photo", "disc_sketch", "r1_photo", "r1_sketch"),
     *("grad_norm_gen", "grad_norm_disc"),
 }

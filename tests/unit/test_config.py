@@ -45,6 +45,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("styles", "line,"),
     ("styles", "../line"),
     ("lambda_structure", -1),
+    ("lambda_features", -1),
     ("diff_augment", "cutout,cutout"),
     ("pool_size", -1),
     ("epochs", 0),
