@@ -141,7 +141,7 @@ def reach(network: nn.Module, side: int) -> int:
         nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1e-3)
     picture = torch.ones(1, 3, side, side, dtype=torch.float64, requires_grad=True)
     network(picture)[0, 0, side // 2, side // 2].backward()
-    assert picture.grad is not None  # noqa: S101
+    assert picture.grad is not None
     columns = (picture.grad[0, 0] != 0).any(dim=0).nonzero()
     found = int(columns.max() - columns.min()) + 1
     if found >= side:
@@ -181,7 +181,7 @@ def recipe_stages() -> list[dict[str, Any]]:
     for path in sorted(RECIPE.glob("stage*.toml")):
         settings = load_toml(path)
         config = build_config(settings.pop("preset", "compact"), settings)
-        assert config.steps is not None  # noqa: S101  # the files of the recipe have it
+        assert config.steps is not None  # the files of the recipe have it
         stages.append(
             {
                 "name": path.stem,

@@ -58,7 +58,7 @@ def build(records: Mapping[str, Record]) -> bytes:
         sys_inputs={"data": json.dumps(gather(records), ensure_ascii=False)},
         timestamp=int(newest.timestamp()),
     )
-    assert isinstance(result, bytes)  # noqa: S101  # one file, no output path
+    assert isinstance(result, bytes)  # one file, no output path
     return result
 
 

@@ -47,7 +47,9 @@ EVERYTHING: dict[str, Any] = {
 NAMES = {
     *("gan_sketch", "gan_photo", "cycle_photo", "cycle_sketch"),
     *("identity_photo", "identity_sketch", "paired_photo", "paired_sketch"),
-    "structure", "features_cycle", "features_paired",
+    "structure",
+    "features_cycle",
+    "features_paired",
     *("disc_photo", "disc_sketch", "r1_photo", "r1_sketch"),
     *("grad_norm_gen", "grad_norm_disc"),
 }
