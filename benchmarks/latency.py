@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20, help="about what one case may take")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latency.json"))
     args = parser.parse_args()
-    cases = []
+    cases: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for threads in args.threads:
             torch.set_num_threads(threads)

@@ -123,7 +123,8 @@ def metrics() -> str:
 
 def http_api() -> str:
     """Describe every path of the OpenAPI document, and the answers' models."""
-    document = openapi.document(build_config({}, environment={}))
+    config = build_config({}, environment={})
+    document = openapi.document(config, available_styles(SHIPPED_WEIGHTS))
     parts = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -3,7 +3,7 @@
     python recipes/sample_drawing.py [OUT]
 
 Coordinates are pixels of the 512-pixel picture; the eyes and the base of the nose lie at the mean
-landmarks of the framed faces (recipes/line/prepare.py), so the drawing needs no alignment.
+landmarks of the framed faces (recipes/generators/prepare.py), so the drawing needs no alignment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sample_people import MAN, WOMAN, Curve, Floats, Hair, Person
 SIZE = 512
 SUPERSAMPLING = 4
 
-# Mean landmarks of 300 framed faces, recipes/line, in 512-pixel coordinates.
+# Mean landmarks of 300 framed faces, recipes/generators, in 512-pixel coordinates.
 EYE_CENTRES = ((193.5, 244.5), (316.2, 244.5))
 EYE_HALF_WIDTH = 25.5
 NOSE_BASE = (254.5, 335.0)

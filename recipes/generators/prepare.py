@@ -1,6 +1,6 @@
 """Build the line-drawing data set behind the shipped weights: FS2K drawings framed like the faces.
 
-    python recipes/line/prepare.py SOURCE OUT --predictor shape_predictor_5_face_landmarks.dat
+    python recipes/generators/prepare.py SOURCE OUT --predictor shape_predictor_5_face_landmarks.dat
 
 README.md beside this file says where the parts come from and what SOURCE must look like.
 """
@@ -33,8 +33,8 @@ Points: TypeAlias = npt.NDArray[np.float64]
 SIZE = 256
 """Side of the framed drawings, pixels: that of the faces."""
 
-FOLDERS = {"0": "sketches", "1": "sketches_hatch"}
-"""FS2K drawing style to output folder: thin lines to learn from, hatched ones to test with."""
+FOLDERS = {"0": "sketches/line", "1": "sketches/hatch"}
+"""FS2K drawing style to output folder: thin lines and heavy hatching."""
 
 NUM_REFERENCE_FACES = 300
 VAL_EVERY = 20
@@ -325,7 +325,7 @@ def write_drawings(
 )
 @click.option("--processes", default=2, show_default=True, help="Worker processes.")
 def main(source: Path, out: Path, predictor: Path, processes: int) -> None:
-    """Write OUT/{train,val,test}/{photos,sketches,sketches_hatch} from SOURCE/{faces,fs2k}."""
+    """Write OUT/{train,val,test}/{photos,sketches/line,sketches/hatch} from SOURCE/{faces,fs2k}."""
     try:
         drawings = read_drawings(source / "fs2k")
         faces = {name: list_images(source / "faces" / name) for name in ("train", "val", "test")}
