@@ -16,6 +16,8 @@ from facesketch.config import PRESETS, TrainConfig, field_extra
 from facesketch.evaluation.results import METRICS
 from facesketch.server import openapi
 from facesketch.server.config import ENVIRONMENT_PREFIX, ServerConfig, build_config
+from facesketch.weights_folder import available_styles
+from facesketch.weights_info import SHIPPED_WEIGHTS
 
 BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 

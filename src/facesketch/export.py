@@ -18,6 +18,7 @@ from facesketch import checkpoint
 from facesketch.config import TrainConfig
 from facesketch.data.dataset import Domains, centre_crop, find_domains
 from facesketch.errors import DataError, ExportError, MissingExtraError
+from facesketch.half import store_half
 from facesketch.images import Float32Array
 from facesketch.models import Generator, generator
 from facesketch.models.layers import fold
@@ -38,6 +39,9 @@ OPSET = 18
 MAX_DIFFERENCE = 1e-3
 """Largest allowed difference to PyTorch, range [-1, 1]; an eighth of one 8-bit level."""
 
+MAX_ROUNDING = 3e-2
+"""The same where weights are rounded to 16 bits; four 8-bit levels, at the worst pixel."""
+
 NUM_PARITY_IMAGES = 4
 
 
@@ -50,7 +54,9 @@ class Exported:
     num_images: int
 
 
-def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None) -> list[Exported]:
+def export_run(
+    run: Path, out: Path, *, images: Mapping[str, Path] | None = None, half: bool = False
+) -> list[Exported]:
     """Export the averaged generators of a run's newest checkpoint.
 
     Args:
@@ -58,6 +64,7 @@ def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None
         out: Folder for sketch2photo.onnx and photo2sketch.onnx, of several styles one each.
         images: Settings `data`, or `photos` and `sketches`, for the parity check; default the
             data that the run was trained on.
+        half: Store weights in 16 bits, for files of half the size.
 
     Raises:
         ConfigError: If one of the two folders of images is missing.
@@ -86,7 +93,7 @@ def export_run(run: Path, out: Path, *, images: Mapping[str, Path] | None = None
             step=saved.step,
             licence=config.licence,
         )
-        exported.append(export_generator(network, info, out, batches[direction]))
+        exported.append(export_generator(network, info, out, batches[direction], half=half))
     return exported
 
 
@@ -145,7 +152,12 @@ def _read(domains: Domains, domain: str, size: int, mode: str) -> Float32Array:
 
 
 def export_generator(
-    network: Generator, info: WeightsInfo, out: Path, batch: Float32Array
+    network: Generator,
+    info: WeightsInfo,
+    out: Path,
+    batch: Float32Array,
+    *,
+    half: bool = False,
 ) -> Exported:
     """Write one ONNX file, checked before it appears under its name.
 
@@ -156,24 +168,40 @@ def export_generator(
         info: Metadata to store.
         out: Folder.
         batch: Real images for the check, (B, C, H, W), range [-1, 1].
+        half: Store weights in 16 bits.
 
     Raises:
-        ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`.
+        ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`, or what
+            rounding weights to 16 bits then makes is above `MAX_ROUNDING`.
     """
     path = out / file_name(info.direction, info.style)
     style = info.styles.index(info.style) if info.style else 0
     folded = fold(network, style).eval()
     with _explain_disk(path), write_whole(path) as partial:
         _write_onnx(folded, info, partial)
-        difference = max(
-            parity(network, partial, images, style) for images in _parity_shapes(batch, info)
-        )
-        if not difference <= MAX_DIFFERENCE:
-            raise ExportError(
-                f"{path.name} differs from PyTorch by {difference:.2g} (allowed {MAX_DIFFERENCE}); "
-                "nothing was written."
+        for limit in (MAX_DIFFERENCE, MAX_ROUNDING) if half else (MAX_DIFFERENCE,):
+            if limit == MAX_ROUNDING:
+                _store_half(partial)
+            difference = max(
+                parity(network, partial, images, style) for images in _parity_shapes(batch, info)
             )
+            if not difference <= limit:
+                raise ExportError(
+                    f"{path.name} differs from PyTorch by {difference:.2g} (allowed {limit}); "
+                    "nothing was written."
+                )
     return Exported(path, difference, len(batch))
+
+
+def _store_half(path: Path) -> None:
+    import onnx  # noqa: PLC0415
+
+    model = onnx.load(str(path))
+    try:
+        store_half(model)
+    except OverflowError as error:
+        raise ExportError(f"{error}; export without --half.") from error
+    onnx.save(model, str(path))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.errors import MissingExtraError, WeightsError
 from facesketch.export import build_generator
+from facesketch.half import restore_floats
 from facesketch.models.layers import fold, load_folded
 from facesketch.weights_folder import available_styles, generator_file
 from facesketch.weights_info import (
@@ -122,6 +123,7 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
         model = onnx.load(str(path))
     except Exception as error:
         raise WeightsError(f"{path} is no ONNX file ({type(error).__name__}).") from error
+    restore_floats(model)
     WeightsInfo.from_metadata({p.key: p.value for p in model.metadata_props}, str(path))
     return {
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())

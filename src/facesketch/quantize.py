@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 
 from facesketch import images
 from facesketch.errors import DataError, MissingExtraError, WeightsError
+from facesketch.half import restore_floats
 from facesketch.images import Float32Array
 from facesketch.listing import walk
 from facesketch.onnx_runtime import ort
@@ -91,6 +92,7 @@ def quantize(
     """
     onnx = _import_onnx()
     model = onnx.load(str(source))
+    restore_floats(model)
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"][1:-1]
     if not convolutions:
         raise WeightsError(f"{source} has no convolutions between its first and its last.")

@@ -131,6 +131,25 @@ def test_resnets_export_too(tmp_path: Path, upsample: Literal["resize", "transpo
     assert written.max_difference < export.MAX_DIFFERENCE
 
 
+def test_half_files_are_smaller_and_draw_the_same(run: Path, weights: Path, tmp_path: Path) -> None:
+    written = export.export_run(run, tmp_path, half=True)
+    for exported in written:
+        whole = (weights / exported.path.name).stat().st_size
+        assert exported.path.stat().st_size < 0.6 * whole
+        assert exported.max_difference < export.MAX_ROUNDING
+    photo = Image.effect_noise((64, 64), 90).convert("RGB")
+    a, b = (np.asarray(Translator(w).to_sketch(photo), np.int16) for w in (weights, tmp_path))
+    assert np.abs(a - b).max() <= 4
+    config = build_config("compact", {"image_size": 32, "disc_filters": 4})
+    from_whole, from_half = CycleGAN(config), CycleGAN(config)
+    load_networks(from_whole, config, weights)
+    load_networks(from_half, config, tmp_path)
+    x = torch.from_numpy(noise())
+    with torch.inference_mode():
+        expected = from_whole.gen_photo2sketch(x)
+        torch.testing.assert_close(from_half.gen_photo2sketch(x), expected, atol=3e-2, rtol=0)
+
+
 def test_training_can_start_from_exported_files(run: Path, weights: Path) -> None:
     config = build_config("compact", {"image_size": 32, "disc_filters": 4})
     from_run, from_onnx = CycleGAN(config), CycleGAN(config)

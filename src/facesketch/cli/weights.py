@@ -34,7 +34,7 @@ def _report(exported: Exported) -> None:
 
 @click.command("export")
 @click.argument("run", type=PATH)
-@click.option("-o", "--out", type=PATH, required=True, help="Folder for the two ONNX files.")
+@click.option("-o", "--out", type=PATH, required=True, help="Folder for the ONNX files.")
 @click.option(
     "--data",
     type=PATH,
@@ -43,13 +43,21 @@ def _report(exported: Exported) -> None:
 )
 @click.option("--photos", type=PATH, metavar="DIR", help="Photos for it, instead of --data.")
 @click.option("--sketches", type=PATH, metavar="DIR", help="Sketches for it, with --photos.")
+@click.option("--half", is_flag=True, help="Store weights in 16 bits: files of half the size.")
 def export(
-    run: Path, out: Path, data: Path | None, photos: Path | None, sketches: Path | None
+    run: Path,
+    out: Path,
+    data: Path | None,
+    photos: Path | None,
+    sketches: Path | None,
+    *,
+    half: bool,
 ) -> None:
     r"""Turn a training run into ONNX files, checked against PyTorch.
 
     RUN is the folder of a training; its newest averaged generators become OUT/photo2sketch.onnx
-    and OUT/sketch2photo.onnx. Each is compared with PyTorch on real images before it is written.
+    and OUT/sketch2photo.onnx, or one OUT/photo2sketch-STYLE.onnx for each style. Each is compared
+    with PyTorch on real images before it is written.
 
     \b
     facesketch export runs/first -o weights
@@ -60,7 +68,7 @@ def export(
 
     given = {"data": data, "photos": photos, "sketches": sketches}
     images = {name: path for name, path in given.items() if path is not None}
-    for exported in export_run(run, out, images=images):
+    for exported in export_run(run, out, images=images, half=half):
         _report(exported)
 
 
