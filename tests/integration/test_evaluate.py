@@ -214,6 +214,18 @@ def test_photos_without_a_face_are_counted_and_left_out(people: dict, weights_di
     assert values["photo2sketch"]["rank1"]["value"] == 1
 
 
+def test_figures_are_split_by_skin_tone(people: dict, weights_dir: Path) -> None:
+    [tones] = [c["skin_tones"] for c in people["columns"] if c["name"] == weights_dir.name]
+    assert sum(values["rank1"]["n"] for values in tones.values()) == 2
+    for values in tones.values():
+        assert set(values) == {
+            *("rank1", "rank1_degraded"),
+            *("cycle_error", "cycle_error_degraded", "colour_shift"),
+        }
+        assert values["cycle_error"]["n"] == values["rank1"]["n"]
+        assert values["rank1"]["interval"][0] < 1
+
+
 def test_few_pairs_are_named_and_not_averaged(people: dict, weights_dir: Path) -> None:
     assert people["num_pairs"] == 20
     assert people["notes"] == [

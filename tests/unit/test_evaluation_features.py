@@ -142,7 +142,7 @@ def test_a_blurred_face_is_the_same_person_and_another_is_not() -> None:
     dlib_faces = identity.Identity()
     photo = sample(256)
     other = Image.fromarray(data.astronaut()).crop((96, 0, 352, 256))
-    shapes = [dlib_faces.landmarks(picture) for picture in (photo, other)]
+    shapes = [dlib_faces.landmarks(p, dlib_faces.find(p)) for p in (photo, other)]
     blurred = photo.filter(ImageFilter.GaussianBlur(1)).convert("L")
     found = dlib_faces.embed([photo, other, blurred], [*shapes, shapes[0]])
     assert found.shape == (3, 128)
@@ -151,7 +151,8 @@ def test_a_blurred_face_is_the_same_person_and_another_is_not() -> None:
 
 @needs_dlib
 def test_landmarks_lie_at_the_corners_of_the_eyes() -> None:
-    shape = identity.Identity().landmarks(sample(256))
+    finder = identity.Identity()
+    shape = finder.landmarks(sample(256), finder.find(sample(256)))
     corners = np.array([(point.x, point.y) for point in shape.parts()])
     right, left = eyes_of_sample(0, 0, 256)
     assert np.abs(corners[2:4].mean(axis=0) - right).max() < 8
@@ -160,7 +161,7 @@ def test_landmarks_lie_at_the_corners_of_the_eyes() -> None:
 
 @needs_dlib
 def test_a_picture_without_a_face_has_no_landmarks() -> None:
-    assert identity.Identity().landmarks(Image.new("RGB", (128, 128), "gray")) is None
+    assert identity.Identity().find(Image.new("RGB", (128, 128), "gray")) is None
 
 
 def filled_inception() -> inception.InceptionV3:

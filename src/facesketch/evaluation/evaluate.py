@@ -23,6 +23,7 @@ from facesketch.evaluation.identity import Identity
 from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route, Values
 from facesketch.evaluation.pictures import PictureSet, find_pictures, pencil
 from facesketch.evaluation.results import Column, Folder, Results
+from facesketch.evaluation.statistics import Value
 from facesketch.translator import Translator
 from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, WeightsInfo
 
@@ -104,7 +105,9 @@ def evaluate(request: Request, command: str) -> Evaluation:
         )
         real = Column(name="real images", kind="real", values=observer.observe_reals())
         columns = [
-            _describe(name, translator, observer.observe_generators(translator))
+            _describe(
+                name, translator, observer.observe_generators(translator), observer.by_skin_tone
+            )
             for name, translator in translators.items()
         ]
         drawn = observer.observe_route("photo", Route(lambda each: [pencil(p) for p in each], None))
@@ -152,7 +155,9 @@ def _open_translators(
     return translators
 
 
-def _describe(name: str, translator: Translator, values: Values) -> Column:
+def _describe(
+    name: str, translator: Translator, values: Values, skin_tones: dict[str, dict[str, Value]]
+) -> Column:
     shipped = translator.weights == SHIPPED_WEIGHTS
     about: dict[str, str] = {
         direction: _about(translator.info(direction)) for direction in DIRECTIONS
@@ -166,6 +171,7 @@ def _describe(name: str, translator: Translator, values: Values) -> Column:
         files={direction: _sha256(translator.path(direction)) for direction in DIRECTIONS},
         about=about,
         values=values,
+        skin_tones=skin_tones,
     )
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from facesketch.errors import MissingExtraError
 from facesketch.evaluation.statistics import FloatArray
-from facesketch.faces import FaceDetector
+from facesketch.faces import Face, FaceDetector
 
 MODELS = "face_recognition_models"
 LANDMARKS_FILE = "shape_predictor_5_face_landmarks.dat"
@@ -51,12 +51,13 @@ class Identity:
         self._landmarks = dlib.shape_predictor(str(models / LANDMARKS_FILE))
         self._embedding = dlib.face_recognition_model_v1(str(models / EMBEDDING_FILE))
 
-    def landmarks(self, photo: Image.Image) -> Any | None:
-        """Find the corners of the eyes and the nose of the largest face; None without a face."""
-        faces = self._detector.find(photo)
-        if not faces:
-            return None
-        left, top, width, height = faces[0].box
+    def find(self, photo: Image.Image) -> Face | None:
+        """Find the largest face; None without a face."""
+        return next(iter(self._detector.find(photo)), None)
+
+    def landmarks(self, photo: Image.Image, face: Face) -> Any:
+        """Find the corners of the eyes and the nose of a face."""
+        left, top, width, height = face.box
         box = self._dlib.rectangle(*map(round, (left, top, left + width, top + height)))
         return self._landmarks(np.asarray(photo), box)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,6 +22,7 @@ from facesketch.evaluation.identity import Identity, found_first
 from facesketch.evaluation.paired import compare, mean_difference
 from facesketch.evaluation.pictures import PictureSet, batches, degrade
 from facesketch.evaluation.results import Group
+from facesketch.evaluation.skin_tone import BINS, skin_tone
 from facesketch.evaluation.statistics import (
     FloatArray,
     Value,
@@ -65,9 +67,10 @@ class Look:
 
 @dataclass
 class Faces:
-    """The photos' faces; a photo without one has None for landmarks and no embedding."""
+    """The photos' faces; a photo without one has no embedding, and None for all else."""
 
     landmarks: dict[Path, Any | None] = field(default_factory=dict)
+    skin_tones: dict[Path, str | None] = field(default_factory=dict)
     embeddings: list[FloatArray] = field(default_factory=list)
 
 
@@ -100,6 +103,8 @@ class Observer:
         self.advance = advance
         self.reals: dict[Domain, Look] = {"photo": Look(), "sketch": Look()}
         self.faces = Faces()
+        self.by_skin_tone: dict[str, dict[str, Value]] = {}
+        """Values of the route that was observed last, by the photos' skin tone."""
 
     def observe_reals(self) -> Values:
         """Look at the real pictures; the values are those of one half against the other."""
@@ -116,8 +121,11 @@ class Observer:
         }
 
     def _find_faces(self, identity: Identity, paths: Sequence[Path], photos: Pictures) -> None:
-        found = {p: identity.landmarks(photo) for p, photo in zip(paths, photos, strict=True)}
-        self.faces.landmarks |= found
+        for path, photo in zip(paths, photos, strict=True):
+            face = identity.find(photo)
+            shape = None if face is None else identity.landmarks(photo, face)
+            self.faces.landmarks[path] = shape
+            self.faces.skin_tones[path] = None if face is None else skin_tone(photo, face)
         self.faces.embeddings.append(self._embed(identity, paths, photos))
 
     def _embed(self, identity: Identity, paths: Sequence[Path], made: Pictures) -> FloatArray:
@@ -208,11 +216,14 @@ class Observer:
     ) -> Values:
         real = self.reals["sketch" if start == "photo" else "photo"]
         colours = np.stack(look.colours)
-        ranks: dict[str, Value] = {}
+        hits: dict[str, npt.NDArray[np.bool_]] = {}
         for name, found in embeddings.items():
             if found:
                 gallery = np.concatenate(self.faces.embeddings)
-                ranks[name] = share(found_first(np.concatenate(found), gallery))
+                hits[name] = found_first(np.concatenate(found), gallery)
+        ranks = {name: share(found) for name, found in hits.items()}
+        if hits:
+            self.by_skin_tone = self._by_skin_tone(hits, cycle)
         straight = self._distances(look.all_features(), real.all_features())
         straight |= {name: bootstrap(values) for name, values in direct.items()}
         straight |= {name: value for name, value in ranks.items() if name == "rank1"}
@@ -224,6 +235,21 @@ class Observer:
             trip = {name: bootstrap(samples) for name, samples in cycle.items()}
             trip |= {name: value for name, value in ranks.items() if name != "rank1"}
             values["cycle_photo" if start == "photo" else "cycle_sketch"] = trip
+        return values
+
+    def _by_skin_tone(
+        self, hits: dict[str, npt.NDArray[np.bool_]], cycle: dict[str, list[float]]
+    ) -> dict[str, dict[str, Value]]:
+        """Split what was measured of photos with a face by their skin tone."""
+        tones = np.array([self.faces.skin_tones[p] for p in self.pictures.paths("photo")])
+        has_face = np.array([tone is not None for tone in tones])
+        values = {}
+        for tone in BINS:
+            chosen = tones == tone
+            if chosen.any():
+                shares = {name: share(found[chosen[has_face]]) for name, found in hits.items()}
+                means = {n: bootstrap(np.array(v)[chosen]) for n, v in cycle.items()}
+                values[tone] = shares | means
         return values
 
     def _latency(self, translator: Translator, direction: Direction) -> Value:

@@ -40,6 +40,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class ToneTable:
+    """One set of generators: a row a skin tone, a column a metric."""
+
+    title: str
+    metrics: list[Metric]
+    rows: list[tuple[str, list[Cell | None]]]
+
+
+@dataclass(frozen=True)
 class Table:
     """A group of metrics, and the columns that have any of them."""
 
@@ -65,6 +74,7 @@ def render(results: Results, sheets: list[Sheet]) -> str:
     return environment.from_string(source).render(
         results=results,
         tables=tables,
+        tone_tables=[_tone_table(column) for column in results.columns if column.skin_tones],
         metrics=[metric for metric in METRICS.values() if metric in measured],
         weights=[column for column in results.columns if column.kind == "weights"],
         sheets=sheets,
@@ -80,6 +90,14 @@ def _table(results: Results, group: Group) -> Table:
             best = _best(columns, values, metric)
             rows.append(Row(metric, _cells(values, metric, best)))
     return Table(GROUPS[group], columns, rows)
+
+
+def _tone_table(column: Column) -> ToneTable:
+    tones = column.skin_tones
+    names = [name for name in METRICS if any(name in values for values in tones.values())]
+    by_metric = [_cells([v.get(n) for v in tones.values()], METRICS[n], None) for n in names]
+    rows = zip(tones, map(list, zip(*by_metric, strict=True)), strict=True)
+    return ToneTable(column.name, [METRICS[name] for name in names], list(rows))
 
 
 def _best(columns: list[Column], values: list[Value | None], metric: Metric) -> Value | None:

@@ -126,6 +126,9 @@ class Column(BaseModel):
         default={}, description="Architecture, step and data of each generator."
     )
     values: dict[Group, dict[str, Value]]
+    skin_tones: dict[str, dict[str, Value]] = Field(
+        default={}, description="Values of the photos of each skin tone, light to dark."
+    )
 
 
 class Folder(BaseModel):
