@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facesketch.config import build_config, fields, load_toml
+from facesketch.config import TrainConfig, build_config, fields, load_toml
 from facesketch.data.download import PERSON_FACE_SKETCHES
 from facesketch.models import CompactGenerator, PatchDiscriminator, generator
 from facesketch.models.layers import fold
 from facesketch.train_state import learning_rate_factor
-from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS
+from facesketch.weights_folder import available_styles
+from facesketch.weights_info import SHIPPED_WEIGHTS, file_name, int8_path
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "recipes" / "line"
+RECIPE = ROOT / "recipes" / "generators"
 SIDE = 256
 """Side of the pictures that shapes and MACs are told for."""
 
@@ -41,12 +42,22 @@ TOLD = (
 )
 """Settings that a paper has to tell."""
 
+NOT_LEARNING = {"data", "training_data", "licence", "num_workers", "sample_every"} | {
+    "checkpoint_every",
+}
+"""Settings of a recipe that say nothing of how it learns."""
+
 STAGES = {
     "stem": "stem",
     "down1": "down 1",
     "enc1": "block",
     "down2": "down 2",
-    "middle": "blocks",
+    "enc2": "block",
+    "down3": "down 3",
+    "middle1": "block",
+    "middle2": "block",
+    "up3": "up 3",
+    "dec2": "block",
     "up2": "up 2",
     "dec1": "block",
     "up1": "up 1",
@@ -65,15 +76,23 @@ def gather() -> dict[str, Any]:
         "networks": networks(),
         "compact": compact_stages(),
         "patch": patch_layers(),
-        "reach": {"compact": reach(CompactGenerator(3, 1), 256)},
+        "reach": {"compact": reach(CompactGenerator(3, 1), 320)},
         "settings": settings(),
         "stages": recipe_stages(),
         "person_face_sketches": dict(PERSON_FACE_SKETCHES.num_pairs),
-        "weights_mb": {
-            direction: (SHIPPED_WEIGHTS / f"{direction}.onnx").stat().st_size / 1e6
-            for direction in DIRECTIONS
-        },
+        "weights": [
+            {"file": path.name, "mb": path.stat().st_size / 1e6} for path in shipped_files()
+        ],
+        "styles": list(available_styles(SHIPPED_WEIGHTS)),
     }
+
+
+def shipped_files() -> list[Path]:
+    """The shipped generators, in the order of their styles."""
+    names = [file_name("photo2sketch", style) for style in available_styles(SHIPPED_WEIGHTS)]
+    found = [SHIPPED_WEIGHTS / name for name in (*names, file_name("sketch2photo"))]
+    variants = [int8_path(path) for path in found]
+    return found + [path for path in variants if path.exists()]
 
 
 def networks() -> list[dict[str, Any]]:
@@ -100,7 +119,7 @@ def macs(network: nn.Module) -> int:
 def compact_stages() -> list[dict[str, Any]]:
     """Shape, MACs and parameters of each stage of the compact generator, photo to sketch."""
     with torch.device("meta"):
-        network = CompactGenerator(3, 1)
+        network, in_styles = CompactGenerator(3, 1), CompactGenerator(3, 1, num_styles=2)
     by_layer, shapes = _watch(network)
     stages = []
     for name, label in STAGES.items():
@@ -110,7 +129,7 @@ def compact_stages() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "label": label,
-                "blocks": len(part) if isinstance(part, nn.Sequential) else 1,
+                "styled": any("style" in n for n, _ in in_styles.get_submodule(name).named_parameters()),
                 "shape": [channels, height, width],
                 "macs": sum(
                     n for layer, n in by_layer.items() if f"{layer}.".startswith(f"{name}.")
@@ -178,13 +197,11 @@ def all_settings() -> list[dict[str, str]]:
 def recipe_stages() -> list[dict[str, Any]]:
     """The two stages behind the shipped weights, as their files have them."""
     stages = []
-    for path in sorted(RECIPE.glob("stage*.toml")):
-        settings = load_toml(path)
-        config = build_config(settings.pop("preset", "compact"), settings)
+    for name, config in recipe().items():
         assert config.steps is not None  # the files of the recipe have it
         stages.append(
             {
-                "name": path.stem,
+                "name": name,
                 "size": config.image_size,
                 "batch": config.batch_size,
                 "steps": config.steps,
@@ -194,6 +211,27 @@ def recipe_stages() -> list[dict[str, Any]]:
             }
         )
     return stages
+
+
+def recipe() -> dict[str, TrainConfig]:
+    """All settings of each stage behind the shipped weights, by its name."""
+    found = {}
+    for path in sorted(RECIPE.glob("stage*.toml")):
+        settings = load_toml(path)
+        found[path.stem] = build_config(settings.pop("preset", "compact"), settings)
+    return found
+
+
+def recipe_settings() -> list[dict[str, str]]:
+    """What the stages set that the preset does not have so."""
+    preset, stages = build_config("compact"), recipe()
+    return [
+        {"name": name, "preset": _shown(getattr(preset, name))}
+        | {stage: _shown(getattr(config, name)) for stage, config in stages.items()}
+        for name in fields()
+        if name not in NOT_LEARNING
+        and any(getattr(config, name) != getattr(preset, name) for config in stages.values())
+    ]
 
 
 def schedule(steps: int, decay_start: float, rate: float) -> list[list[float]]:

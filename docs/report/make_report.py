@@ -12,7 +12,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typst
 
@@ -26,10 +26,11 @@ from tables import PUBLISHED, build_tables, count_images, figure, for_typst, mar
 
 HERE = Path(__file__).parent
 PDF = HERE / "facesketch.pdf"
+FIGURE = HERE.parent / "images" / "architecture.svg"
 
 
 def main() -> None:
-    """Write pictures, tables and the PDF."""
+    """Write pictures, tables, the figure of the network and the PDF."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
@@ -40,19 +41,25 @@ def main() -> None:
         text = path.read_text(encoding="utf-8")
         path.write_text(rewrite(text, tables, path.name), encoding="utf-8")
         print(path.relative_to(ROOT))
+    FIGURE.write_bytes(build(records, "architecture.typ", "svg"))
     PDF.write_bytes(build(records))
     print(f"{PDF.relative_to(ROOT)}, {PDF.stat().st_size / 1e6:.2f} MB")
 
 
-def build(records: Mapping[str, Record]) -> bytes:
-    """Compile the paper.
+def build(
+    records: Mapping[str, Record],
+    source: str = "paper.typ",
+    to: Literal["pdf", "svg"] = "pdf",
+) -> bytes:
+    """Compile the paper, or another of the sources beside it.
 
     Raises:
         typst.TypstError: If the text asks for what was not measured, or is no Typst.
     """
     newest = max(record.date for record in records.values())
     result = typst.compile(
-        str(HERE / "paper.typ"),
+        str(HERE / source),
+        format=to,
         root=str(ROOT),
         ignore_system_fonts=True,
         sys_inputs={"data": json.dumps(gather(records), ensure_ascii=False)},
@@ -122,7 +129,7 @@ def numbers(records: Mapping[str, Record]) -> dict[str, str]:
         "learned_from": info.training_data,
         "last_step": f"{info.step:,}",
         "licence": info.licence,
-        "megabytes": f"{sum(facts.gather()['weights_mb'].values()):.1f}",
+        "megabytes": f"{sum(each['mb'] for each in facts.gather()['weights']):.1f}",
     }
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 from facesketch import Translator
 from facesketch.data import augment
 from facesketch.images import Float32Array, encode
-from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS
+from facesketch.weights_info import SHIPPED_WEIGHTS
 
 HERE = Path(__file__).parent
 FOLDER = HERE / "images"
@@ -69,8 +69,8 @@ def make() -> None:
 def fingerprint() -> dict[str, str]:
     """SHA-256 of the shipped generators."""
     return {
-        direction: hashlib.sha256((SHIPPED_WEIGHTS / f"{direction}.onnx").read_bytes()).hexdigest()
-        for direction in DIRECTIONS
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(SHIPPED_WEIGHTS.glob("*.onnx"))
     }
 
 

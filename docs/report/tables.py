@@ -102,6 +102,25 @@ def stages(_: Records) -> Table:
     return Table(columns, rows, "lrrrrl")
 
 
+def recipe(_: Records) -> Table:
+    """What the stages behind the shipped weights set, beside the preset."""
+    rows = tuple(
+        (f"`{each['name']}`", *(each[name] for name in ("preset", *facts.recipe())))
+        for each in facts.recipe_settings()
+    )
+    columns = ("setting", "`compact`", *(f"`{name}`" for name in facts.recipe()))
+    return Table(columns, rows, "l" + "r" * (len(columns) - 1))
+
+
+def weights(_: Records) -> Table:
+    """Files of the shipped generators."""
+    rows = tuple(
+        (f"`generators/{each['file']}`", f"{each['mb']:.1f} MB")
+        for each in facts.gather()["weights"]
+    )
+    return Table(("generator", "size"), rows, "lr")
+
+
 def data(records: Records) -> Table:
     """Pictures by split and domain, as `facesketch data check` counted them."""
     counts = count_images(records["data"])
@@ -186,6 +205,8 @@ TABLES: dict[str, Callable[[Records], Table]] = {
     "settings": settings,
     "all_settings": all_settings,
     "stages": stages,
+    "recipe": recipe,
+    "weights": weights,
     "data": data,
     "published": published,
     "quality": quality,

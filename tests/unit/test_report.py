@@ -50,6 +50,11 @@ def test_the_paper_is_what_its_sources_build_to_the_byte() -> None:
     assert make_report.PDF.stat().st_size < 1_500_000
 
 
+def test_the_figure_in_the_readme_shows_the_network_as_it_is() -> None:
+    figure = make_report.build(RECORDS, "architecture.typ", "svg")
+    assert figure == make_report.FIGURE.read_bytes(), "run `make report`"
+
+
 def test_the_paper_shows_pictures_of_the_shipped_generators() -> None:
     made_of = json.loads(sheets.MADE_OF.read_text(encoding="utf-8"))
     assert made_of == sheets.fingerprint(), "run `make report`"
