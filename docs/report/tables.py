@@ -213,8 +213,17 @@ TABLES: dict[str, Callable[[Records], Table]] = {
     "ablation": ablation,
     "latency": latency,
 }
-NEEDS = {"data": "data", "quality": "evaluation", "ablation": "ablation", "latency": "latency"}
+NEEDS = {
+    "data": "data",
+    "quality": "evaluation",
+    "ablation": "ablation",
+    "latency": "latency",
+    "training": "training",
+    "groups": "groups",
+}
 """Tables that are there only when something was measured, and the record they are made of."""
+
+NOT_MEASURED = "Not measured yet.\n"
 
 
 def build_tables(records: Records) -> dict[str, Table]:
@@ -225,16 +234,18 @@ def build_tables(records: Records) -> dict[str, Table]:
 
 
 def rewrite(text: str, tables: Mapping[str, Table], path: str) -> str:
-    """Put the tables between the markers of a Markdown text.
+    """Put the tables between the markers of a Markdown text, or say that nothing was measured.
 
     Raises:
         KeyError: If a marker names a table that there is not.
     """
 
     def replace(found: re.Match[str]) -> str:
-        if found[2] not in tables:
-            raise KeyError(f"{path} wants the table {found[2]}; there are {', '.join(tables)}")
-        return f"{found[1]}{tables[found[2]].markdown()}{found[3]}"
+        if found[2] in tables:
+            return f"{found[1]}{tables[found[2]].markdown()}{found[3]}"
+        if found[2] in NEEDS:
+            return f"{found[1]}{NOT_MEASURED}{found[3]}"
+        raise KeyError(f"{path} wants the table {found[2]}; there are {', '.join(tables)}")
 
     return MARKED.sub(replace, text)
 

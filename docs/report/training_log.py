@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from facesketch.checkpoint import list_checkpoints, step_of
 from facesketch.config import build_config, load_toml
 from facesketch.run_folder import LOGS_NAME
 
@@ -41,7 +42,7 @@ def read(run: Path, first_image: int) -> dict[str, Any]:
     lines = (run / LOGS_NAME / "losses.jsonl").read_text(encoding="utf-8").splitlines()
     logged = [json.loads(line) for line in lines]
     parts = np.array_split(np.arange(len(logged)), min(NUM_POINTS, len(logged)))
-    steps = logged[-1]["step"]
+    steps = step_of(list_checkpoints(run)[-1])  # the last one, which is exported; logs skip some
     speeds = [line["images_per_second"] for line in logged if line.get("images_per_second")]
     minutes = float(np.mean([1 / speed for speed in speeds])) * steps * config.batch_size / 60
     return {

@@ -67,6 +67,8 @@ def test_a_paper_with_every_measurement_builds(tmp_path: Path) -> None:
     losses = dict.fromkeys(training_log.CURVES, 0.5) | {"images_per_second": 4.0}
     lines = [json.dumps({"step": step} | losses) for step in (10, 20, 30)]
     (run / "logs" / "losses.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "step-00000030.pt").touch()
     stages = [training_log.read(run, first_image=0)]
     training = {"stages": stages, "rows": [{"run": "stage", "minutes": stages[0]["minutes"]}]}
     more = {
@@ -102,6 +104,11 @@ def test_latency_is_told_beside_the_reference() -> None:
     record = Record.model_validate(KNOWN | {"result": {"cases": [CASE]}})
     made = tables.latency({"latency": record})
     assert made.rows == (("1", "256", "1", "600.0", "30.0 (20.0x)"),)
+
+
+def test_a_table_that_was_not_measured_says_so() -> None:
+    text = tables.rewrite("<!-- table: latency -->\nold\n<!-- end -->", {}, "README.md")
+    assert text == f"<!-- table: latency -->\n{tables.NOT_MEASURED}<!-- end -->"
 
 
 def test_a_marker_without_a_table_is_an_error() -> None:
