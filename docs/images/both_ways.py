@@ -23,7 +23,7 @@ from facesketch.images import encode
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "src" / "facesketch" / "samples"
-TILE, GAP = 320, 10
+TILE, GAP = 256, 8
 FACE = (110, 0, 340, 230)  # left, top, right, bottom in the 512 px portrait, FFHQ framing
 
 
