@@ -129,7 +129,9 @@ def compact_stages() -> list[dict[str, Any]]:
             {
                 "name": name,
                 "label": label,
-                "styled": any("style" in n for n, _ in in_styles.get_submodule(name).named_parameters()),
+                "styled": any(
+                    "style" in n for n, _ in in_styles.get_submodule(name).named_parameters()
+                ),
                 "shape": [channels, height, width],
                 "macs": sum(
                     n for layer, n in by_layer.items() if f"{layer}.".startswith(f"{name}.")

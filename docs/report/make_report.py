@@ -110,6 +110,7 @@ def numbers(records: Mapping[str, Record]) -> dict[str, str]:
     small, large = networks["compact"], networks["resnet9"]
     counts = count_images(records["data"])
     info = Translator().info(DIRECTIONS[0])
+    num_styles = len(facts.gather()["styles"])
     return {name: figure(*where) for name, where in measured.items()} | {
         "num_weights": f"{len(weights)}",
         "test_photos": f"{results.photos.num_images:,}",
@@ -127,10 +128,20 @@ def numbers(records: Mapping[str, Record]) -> dict[str, str]:
         "times_parameters": f"{large['parameters'] / small['parameters']:.0f}",
         "reach": f"{facts.gather()['reach']['compact']}",
         "learned_from": info.training_data,
+        "num_styles": f"{num_styles} style{'s' if num_styles != 1 else ''}",
+        "minutes": _training_time(records),
         "last_step": f"{info.step:,}",
         "licence": info.licence,
         "megabytes": f"{sum(each['mb'] for each in facts.gather()['weights']):.1f}",
     }
+
+
+def _training_time(records: Mapping[str, Record]) -> str:
+    """Say how long the training behind the shipped weights took, if that was recorded."""
+    if "training" not in records:
+        return "two stages"
+    minutes = sum(row["minutes"] for row in records["training"].result["rows"])
+    return f"{minutes:,} minutes on one core"
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ HANDS: dict[str, Change] = {
 
 
 def make() -> None:
-    """Make the three sheets, unless they are of these very generators."""
+    """Make the sheets, unless they are of these very generators."""
     wanted = fingerprint()
     if MADE_OF.exists() and json.loads(MADE_OF.read_text(encoding="utf-8")) == wanted:
         return
@@ -60,6 +60,9 @@ def make() -> None:
     ]
     FOLDER.mkdir(exist_ok=True)
     _save("round_trips", [_round_trip(translator, drawing) for drawing in drawn])
+    photo = translator.to_photo(drawn[0])
+    styles = [translator.in_style(style).to_sketch(photo) for style in translator.styles]
+    _save("styles", [[photo, *styles]])
     _save("smiles", [smiling, [translator.to_photo(drawing) for drawing in smiling]])
     hands = [_redraw(drawn[0], change) for change in HANDS.values()]
     _save("hands", [hands, [translator.to_photo(drawing) for drawing in hands]])
