@@ -14,9 +14,9 @@ from facesketch.config import (
     build_config,
     field_extra,
     fields,
-    load_toml,
 )
 from facesketch.errors import ConfigError
+from facesketch.settings import load_toml
 
 BAD_VALUES: list[tuple[str, object]] = [
     ("image_size", 0),

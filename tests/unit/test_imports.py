@@ -15,6 +15,7 @@ SOURCE = Path(facesketch.__file__).parent
 ORDER = [
     "errors",
     "writing",
+    "settings",
     "config",
     "console",
     "allocator",

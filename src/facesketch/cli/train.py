@@ -15,10 +15,10 @@ from facesketch.config import (
     build_config,
     field_extra,
     fields,
-    load_toml,
     preset_settings,
 )
 from facesketch.errors import MissingExtraError, UsageError
+from facesketch.settings import load_toml
 
 if TYPE_CHECKING:
     from facesketch.data.dataset import Domains
