@@ -235,6 +235,15 @@ class TrainConfig(BaseModel):
     keep_checkpoints: int = setting(
         3, "Run", "files", "How many checkpoints are kept.", ge=2, resume=True
     )
+    validate_every: float = setting(
+        1.0,
+        "Run",
+        "epochs",
+        "How often KID and cycle errors are measured on the validation split, and the best weights "
+        "kept; 0 for never.",
+        ge=0,
+        resume=True,
+    )
     sample_every: int = setting(
         500, "Run", "steps", "How often a grid of pictures is written.", ge=1, resume=True
     )

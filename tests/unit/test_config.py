@@ -72,6 +72,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("max_minutes", "an hour"),
     ("checkpoint_every", 0),
     ("keep_checkpoints", 1),
+    ("validate_every", -1),
     ("sample_every", 0),
     ("log_every", 0),
     ("data", 5),
