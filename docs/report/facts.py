@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facesketch.config import TrainConfig, build_config, fields, load_toml
+from facesketch.config import TrainConfig, build_config, fields
 from facesketch.data.download import PERSON_FACE_SKETCHES
 from facesketch.models import CompactGenerator, PatchDiscriminator, generator
 from facesketch.models.layers import fold
+from facesketch.settings import load_toml
 from facesketch.train_state import learning_rate_factor
 from facesketch.weights_folder import available_styles
 from facesketch.weights_info import SHIPPED_WEIGHTS, file_name, int8_path

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from facesketch.checkpoint import list_checkpoints, step_of
-from facesketch.config import build_config, load_toml
+from facesketch.config import build_config
 from facesketch.run_folder import LOGS_NAME
+from facesketch.settings import load_toml
 
 CURVES = ("gan_sketch", "gan_photo", "cycle_sketch", "cycle_photo", "disc_sketch", "disc_photo")
 ROW = ("run", "px", "batch", "steps", "images a domain", "minutes")

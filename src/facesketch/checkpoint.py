@@ -7,7 +7,7 @@ import re
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from facesketch.writing import remove_leftovers, write_whole
 
 SCHEMA_VERSION = 2
 BROKEN_SUFFIX = ".broken"
+BEST_NAME = "best.pt"
 _NAME = re.compile(r"step-(\d{8})\.pt")
 _log = logging.getLogger(__name__)
 
@@ -51,6 +52,16 @@ class Checkpoint:
         return _below(self.state["model"], f"disc_{domain}")
 
 
+class Content(TypedDict):
+    """What is stored: a `Checkpoint` without its path."""
+
+    step: int
+    settings: TrainConfig
+    environment: dict[str, str]
+    data_fingerprint: str
+    state: dict[str, Any]
+
+
 def _below(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
     prefix = f"{name}."
     return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}
@@ -61,35 +72,49 @@ def checkpoint_folder(run: Path) -> Path:
     return run / "checkpoints"
 
 
-def save(
-    run: Path,
-    *,
-    step: int,
-    settings: TrainConfig,
-    environment: dict[str, str],
-    data_fingerprint: str,
-    state: dict[str, Any],
-) -> Path:
-    """Write a checkpoint and delete the oldest ones beyond `settings.keep_checkpoints`.
+def save(run: Path, **content: Unpack[Content]) -> Path:
+    """Write a checkpoint and delete the oldest ones beyond `keep_checkpoints`.
 
     The file appears under its name only when every byte is on disk.
     """
-    folder = checkpoint_folder(run)
-    path = folder / f"step-{step:08d}.pt"
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "step": step,
-        "settings": settings.model_dump_json(),
-        "environment": environment,
-        "data_fingerprint": data_fingerprint,
-        "state": state,
-    }
-    with write_whole(path, durable=True) as partial, partial.open("wb") as file:
-        torch.save(content, file)
-    for old in list_checkpoints(run)[: -settings.keep_checkpoints]:
+    path = checkpoint_folder(run) / f"step-{content['step']:08d}.pt"
+    _write(path, content)
+    for old in list_checkpoints(run)[: -content["settings"].keep_checkpoints]:
         old.unlink()
-    remove_leftovers(folder)
+    remove_leftovers(path.parent)
     return path
+
+
+def best_path(run: Path) -> Path:
+    """Return where a run keeps its best weights."""
+    return checkpoint_folder(run) / BEST_NAME
+
+
+def save_best(run: Path, **content: Unpack[Content]) -> None:
+    """Keep the averaged generators of a state, in place of those that were the best before."""
+    _write(best_path(run), {**content, "state": {"ema": content["state"]["ema"]}})
+
+
+def load_best(run: Path) -> Checkpoint:
+    """Load the averaged generators with the lowest KID; nothing else is in this checkpoint.
+
+    Raises:
+        CheckpointError: If the run was never validated, or the file is broken.
+    """
+    path = best_path(run)
+    if not path.is_file():
+        raise CheckpointError(
+            f"{run} has no best weights, as it was never validated (--validate-every); leave "
+            "--best out to export the newest."
+        )
+    return load(path)
+
+
+def _write(path: Path, content: Content) -> None:
+    settings = content["settings"].model_dump_json()
+    stored = {"schema_version": SCHEMA_VERSION} | content | {"settings": settings}
+    with write_whole(path, durable=True) as partial, partial.open("wb") as file:
+        torch.save(stored, file)
 
 
 def step_of(path: Path) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,6 +18,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from facesketch.errors import ConfigError
+from facesketch.settings import explain, setting
 
 GeneratorName = Literal["compact", "resnet6", "resnet9"]
 STYLE_NAME = r"[a-z0-9_]{1,32}"
@@ -26,25 +26,6 @@ STYLE_NAME = r"[a-z0-9_]{1,32}"
 
 MAX_BROKEN_SHARE = 0.01
 """Share of broken images in a domain above which training stops."""
-
-Group = Literal["Data", "Model", "Losses", "Optimisation", "Hardware", "Run"]
-
-
-def setting(
-    default: object, group: Group, unit: str, text: str, *, resume: bool = False, **limits: Any
-) -> Any:
-    """Declare one setting.
-
-    Args:
-        default: Value of the `compact` preset.
-        group: Heading in the help.
-        unit: Unit of the value, "" for none.
-        text: One sentence of help.
-        resume: Whether it may change when a run is resumed.
-        **limits: Bounds for pydantic, for instance `gt=0`.
-    """
-    extra: dict[str, Any] = {"group": group, "unit": unit, "resume": resume}
-    return Field(default, description=text, json_schema_extra=extra, **limits)
 
 
 class TrainConfig(BaseModel):
@@ -254,6 +235,15 @@ class TrainConfig(BaseModel):
     keep_checkpoints: int = setting(
         3, "Run", "files", "How many checkpoints are kept.", ge=2, resume=True
     )
+    validate_every: float = setting(
+        1.0,
+        "Run",
+        "epochs",
+        "How often KID and cycle errors are measured on the validation split, and the best weights "
+        "kept; 0 for never.",
+        ge=0,
+        resume=True,
+    )
     sample_every: int = setting(
         500, "Run", "steps", "How often a grid of pictures is written.", ge=1, resume=True
     )
@@ -379,20 +369,6 @@ def field_extra(name: str) -> dict[str, Any]:
     return extra
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """Read settings from a TOML file; its keys are setting names, and `preset`.
-
-    Raises:
-        ConfigError: If the file cannot be read or is no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
-
-
 def preset_settings(name: str) -> dict[str, Any]:
     """Return what a preset says, by setting.
 
@@ -424,21 +400,4 @@ def build_config(preset: str, *layers: dict[str, Any]) -> TrainConfig:
     try:
         return TrainConfig.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
-
-
-def _explain(error: ValidationError) -> str:
-    """Turn pydantic's report into one sentence per field, joined."""
-    sentences = []
-    for problem in error.errors():
-        name = ".".join(str(part) for part in problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = "is not a setting; see `facesketch train --help`"
-        if problem["type"] == "string_pattern_mismatch":
-            text = f"must be {TrainConfig.model_fields[name].description}".rstrip(".")
-        got = (
-            f" (got {problem['input']!r})" if name and problem["type"] != "extra_forbidden" else ""
-        )
-        sentences.append(f"{name}: {text}{got}" if name else text)
-    return "; ".join(sentences) + "."
+        raise ConfigError(explain(error, TrainConfig, "facesketch train")) from error

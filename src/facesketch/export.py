@@ -55,24 +55,30 @@ class Exported:
 
 
 def export_run(
-    run: Path, out: Path, *, images: Mapping[str, Path] | None = None, half: bool = False
+    run: Path,
+    out: Path,
+    *,
+    best: bool = False,
+    images: Mapping[str, Path] | None = None,
+    half: bool = False,
 ) -> list[Exported]:
-    """Export the averaged generators of a run's newest checkpoint.
+    """Export the averaged generators of a run's newest checkpoint, or the best by KID.
 
     Args:
         run: Folder of a training run.
         out: Folder for sketch2photo.onnx and photo2sketch.onnx, of several styles one each.
+        best: Take those with the lowest KID on the validation split.
         images: Settings `data`, or `photos` and `sketches`, for the parity check; default the
             data that the run was trained on.
         half: Store weights in 16 bits, for files of half the size.
 
     Raises:
         ConfigError: If one of the two folders of images is missing.
-        CheckpointError: If the run has no usable checkpoint.
+        CheckpointError: If the run has no usable checkpoint, or no best one.
         DataError: If there are no images to check with.
         ExportError: If ONNX Runtime and PyTorch differ; no file is left then.
     """
-    saved = checkpoint.load_latest(run)
+    saved = checkpoint.load_best(run) if best else checkpoint.load_latest(run)
     config = saved.settings
     batches = parity_batches(checkpoint.merge_settings(config, dict(images or {})))
     exported = []

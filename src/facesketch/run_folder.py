@@ -76,8 +76,9 @@ def start_over(run: Path) -> None:
     if not remains:
         return
     _log.info("%s holds a run without progress; beginning it anew.", run)
-    for path in (*remains, *(run / LOGS_NAME).glob("events.out.tfevents.*")):
-        path.unlink()
+    events = (run / LOGS_NAME).glob("events.out.tfevents.*")
+    for path in (*remains, *events, checkpoint.best_path(run)):
+        path.unlink(missing_ok=True)
 
 
 def save_settings(run: Path, config: TrainConfig) -> None:

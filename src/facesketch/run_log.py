@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,6 +57,11 @@ class RunLog:
         self._file.flush()
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+
+    def write_validation(self, step: int, values: dict[str, float]) -> None:
+        """Add a validation to the TensorBoard events, in a group of its own."""
+        for name, value in values.items():
+            self._writer.add_scalar(f"validation/{name}", value, step)
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +165,16 @@ class StepProgress:
             self._last_status = now
             left = (self.num_steps - step) * self._seconds / 60
             _log.info("step %d of %d: %s, %.0f min left", step, self.num_steps, text, left)
+
+    @contextmanager
+    def aside(self, what: str) -> Iterator[None]:
+        """Show that something else is being done, and do not count its time as a step's."""
+        began = time.monotonic()
+        self._progress.update(self._task, description=what)
+        try:
+            yield
+        finally:
+            self._last += time.monotonic() - began
 
     def speed(self, batch_size: int) -> dict[str, float]:
         """Return images/s, for the log."""

@@ -42,6 +42,7 @@ from facesketch.failures import explain_failures
 from facesketch.init_weights import load_networks
 from facesketch.run_log import RunLog, StepProgress, sample_grid
 from facesketch.train_state import TrainState, learning_rate_factor, pick_device
+from facesketch.validation import Validation
 from facesketch.writing import write_whole
 
 NUM_SAMPLES = 4
@@ -62,6 +63,7 @@ class Outcome:
         num_steps: Steps planned.
         reason: Why it ended.
         broken: Every broken image met, once.
+        validation: What was measured on the validation split, in sentences.
     """
 
     run: Path
@@ -69,6 +71,7 @@ class Outcome:
     num_steps: int
     reason: Reason
     broken: list[Broken] = field(default_factory=list)
+    validation: list[str] = field(default_factory=list)
 
 
 def count_steps(config: TrainConfig, domains: Domains) -> int:
@@ -147,6 +150,7 @@ class _Loop:
         self.domains = domains
         self.started = started
         self.broken: dict[str, Broken] = {}
+        self.validation = Validation(run)
         self.stop_signal = False
         self.environment = {
             "torch": str(torch.__version__),
@@ -172,6 +176,7 @@ class _Loop:
                     stored,
                 )
         self.state.load_state_dict(saved.state, saved.step)
+        self.validation.load_state_dict(saved.state.get("validation", []))
         self.broken = {
             item["path"]: Broken(**item)
             for item in saved.state["broken"]
@@ -207,7 +212,8 @@ class _Loop:
             )
             return self._outcome("finished")
         run_folder.save_settings(self.run, self.config)
-        samples = self._fixed_samples()
+        val = find_domains(self.config, "val")
+        samples = self._fixed_samples(val or self.domains)
         loader = make_loader(
             self.domains,
             self.config,
@@ -216,6 +222,7 @@ class _Loop:
             pin=self.state.device.type == "cuda",
         )
         batches = iter(loader)  # starts the workers: before there are threads they could inherit
+        self.validation.prepare(self.config, self.domains, val)
         with (
             RunLog(self.run, self.state.step) as run_log,
             StepProgress(self.state.step, self.state.num_steps) as bar,
@@ -223,16 +230,23 @@ class _Loop:
         ):
             if self.state.step == 0:
                 self._save()
+            if self._validate(run_log, bar):  # the one that the call before was stopped in
+                self._save()
+            if self.stop_signal:  # stopped in it again
+                return self._outcome("interrupted")
             for loaded in batches:
                 values = self._one_step(loaded)
                 step = self.state.step
                 bar.advance(values, self.config.batch_size, step)
+                is_late = self._stop_reason() == "time is up"
+                has_validated = not is_late and self._validate(run_log, bar)
                 reason = self._stop_reason()
                 if step % self.config.log_every == 0 or reason == "finished":
                     run_log.write(step, values | bar.speed(self.config.batch_size))
                 if step % self.config.sample_every == 0 or reason == "finished":
                     self._save_samples(*samples)
-                if step % self.config.checkpoint_every == 0 or reason is not None:
+                is_due = step % self.config.checkpoint_every == 0
+                if is_due or has_validated or reason is not None:
                     self._save()
                 if reason is not None:
                     return self._outcome(reason)
@@ -274,9 +288,22 @@ class _Loop:
             raise DataError(loaded.error)
         return loaded.batch
 
-    def _fixed_samples(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Read photos, sketches and styles of the grid: of the validation split if there is one."""
-        domains = find_domains(self.config, "val") or self.domains
+    def _validate(self, run_log: RunLog, bar: StepProgress) -> bool:
+        """Validate where that is due, and keep the best weights; a signal to stop puts it off."""
+        if not self.validation.is_due(self.state):
+            return False
+        with bar.aside("validating"):
+            measured = self.validation.measure(self.state, lambda: self.stop_signal)
+            if measured is None:
+                return False
+            if self.validation.is_best:
+                checkpoint.save_best(self.run, **self._content())
+            self.validation.publish()
+            run_log.write_validation(measured.step, measured.values())
+        return True
+
+    def _fixed_samples(self, domains: Domains) -> tuple[Tensor, Tensor, Tensor]:
+        """Read photos, sketches and styles of the grid."""
         size = self.config.image_size
         mode: images.Mode = "L" if self.config.sketch_channels == 1 else "RGB"
         by_style = numbers_by_style(domains.sketches, self.config)
@@ -301,16 +328,19 @@ class _Loop:
             partial.write_bytes(images.encode(grid, "PNG", generated_photo=True))
 
     def _save(self) -> Path:
+        return checkpoint.save(self.run, **self._content())
+
+    def _content(self) -> checkpoint.Content:
         state = self.state.state_dict()
         state["broken"] = [vars(b) for b in self.broken.values()]
-        return checkpoint.save(
-            self.run,
-            step=self.state.step,
-            settings=self.config,
-            environment=self.environment,
-            data_fingerprint=self.domains.fingerprint,
-            state=state,
-        )
+        state["validation"] = self.validation.state_dict()
+        return {
+            "step": self.state.step,
+            "settings": self.config,
+            "environment": self.environment,
+            "data_fingerprint": self.domains.fingerprint,
+            "state": state,
+        }
 
     def _stop_reason(self) -> Reason | None:
         if self.state.step >= self.state.num_steps:
@@ -346,7 +376,8 @@ class _Loop:
 
     def _outcome(self, reason: Reason) -> Outcome:
         broken = list(self.broken.values())
-        return Outcome(self.run, self.state.step, self.state.num_steps, reason, broken)
+        summary = self.validation.summary()
+        return Outcome(self.run, self.state.step, self.state.num_steps, reason, broken, summary)
 
 
 def _read_samples(

@@ -14,9 +14,9 @@ from facesketch.config import (
     build_config,
     field_extra,
     fields,
-    load_toml,
 )
 from facesketch.errors import ConfigError
+from facesketch.settings import load_toml
 
 BAD_VALUES: list[tuple[str, object]] = [
     ("image_size", 0),
@@ -72,6 +72,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("max_minutes", "an hour"),
     ("checkpoint_every", 0),
     ("keep_checkpoints", 1),
+    ("validate_every", -1),
     ("sample_every", 0),
     ("log_every", 0),
     ("data", 5),

@@ -15,10 +15,10 @@ from facesketch.config import (
     build_config,
     field_extra,
     fields,
-    load_toml,
     preset_settings,
 )
 from facesketch.errors import MissingExtraError, UsageError
+from facesketch.settings import load_toml
 
 if TYPE_CHECKING:
     from facesketch.data.dataset import Domains
@@ -157,6 +157,7 @@ def _print_plan(settings: TrainConfig, domains: Domains) -> None:
     from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
     from facesketch.train_state import pick_device, pick_precision  # noqa: PLC0415
     from facesketch.training import count_steps, schedule_text  # noqa: PLC0415
+    from facesketch.validation.plan import plan_text  # noqa: PLC0415
 
     num_steps = count_steps(settings, domains)
     device = pick_device(settings.device)
@@ -171,6 +172,7 @@ def _print_plan(settings: TrainConfig, domains: Domains) -> None:
         count = sum(p.numel() for p in network.parameters())
         click.echo(f"  {kind + '_' + name:<18} {count:,} parameters")
     click.echo(f"  steps              {num_steps:,}")
+    click.echo(f"  validation         {plan_text(settings, domains)}")
     click.echo(f"  learning rate      {schedule_text(settings, num_steps)}")
     precision = str(pick_precision(settings.precision, device)).removeprefix("torch.")
     click.echo(f"  device             {device}, {precision}")
@@ -187,6 +189,10 @@ def _print_outcome(outcome: Outcome) -> None:
     if outcome.step < outcome.num_steps:
         click.echo(f"Go on with:  facesketch train --resume {outcome.run}")
     click.echo(f"Export with: facesketch export {outcome.run} -o weights")
+    for line in outcome.validation:
+        click.echo(line)
+    if outcome.validation:
+        click.echo(f"Export that: facesketch export {outcome.run} --best -o weights")
 
 
 train = SettingsCommand(

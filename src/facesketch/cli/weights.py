@@ -44,6 +44,9 @@ def _report(exported: Exported) -> None:
 @click.option("--photos", type=PATH, metavar="DIR", help="Photos for it, instead of --data.")
 @click.option("--sketches", type=PATH, metavar="DIR", help="Sketches for it, with --photos.")
 @click.option("--half", is_flag=True, help="Store weights in 16 bits: files of half the size.")
+@click.option(
+    "--best", is_flag=True, help="Those with the lowest KID in validation, not the newest."
+)
 def export(
     run: Path,
     out: Path,
@@ -52,6 +55,7 @@ def export(
     sketches: Path | None,
     *,
     half: bool,
+    best: bool,
 ) -> None:
     r"""Turn a training run into ONNX files, checked against PyTorch.
 
@@ -68,7 +72,7 @@ def export(
 
     given = {"data": data, "photos": photos, "sketches": sketches}
     images = {name: path for name, path in given.items() if path is not None}
-    for exported in export_run(run, out, images=images, half=half):
+    for exported in export_run(run, out, best=best, images=images, half=half):
         _report(exported)
 
 

@@ -220,12 +220,17 @@ def _stack(pictures: Iterable[Uint8Array]) -> Tensor:
     return torch.stack([torch.from_numpy(images.normalise(picture)) for picture in pictures])
 
 
-def centre_crop(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Tensor:
-    """Read an image without augmentation, shape (C, size, size)."""
+def centre_picture(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Image.Image:
+    """Read an image without augmentation, size x size px."""
     image = load_image(folder.path(index), size, mode)
     left, top = (image.width - size) // 2, (image.height - size) // 2
-    image = image.crop((left, top, left + size, top + size))
-    return torch.from_numpy(images.normalise(np.asarray(image)))
+    return image.crop((left, top, left + size, top + size))
+
+
+def centre_crop(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Tensor:
+    """Read an image without augmentation as network input, shape (C, size, size)."""
+    picture = centre_picture(folder, index, size, mode)
+    return torch.from_numpy(images.normalise(np.asarray(picture)))
 
 
 def _init_worker(_worker: int) -> None:
