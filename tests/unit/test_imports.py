@@ -38,6 +38,7 @@ ORDER = [
     "image_pool",
     "diff_augment",
     "disturbances",
+    "distributed",
     "cyclegan",
     "train_state",
     "memory",
