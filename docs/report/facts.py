@@ -198,7 +198,7 @@ def all_settings() -> list[dict[str, str]]:
 
 
 def recipe_stages() -> list[dict[str, Any]]:
-    """The two stages behind the shipped weights, as their files have them."""
+    """The stages behind the shipped weights, as their files have them."""
     stages = []
     for name, config in recipe().items():
         assert config.steps is not None  # the files of the recipe have it
@@ -283,4 +283,4 @@ def _shown(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int | float):
         return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
-    return str(value)
+    return str(value).replace(",", ", ")

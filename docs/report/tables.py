@@ -172,6 +172,23 @@ def ablation(records: Records) -> Table:
     return Table(columns, rows, "l" + "r" * len(ABLATION), _source(records["ablation"]))
 
 
+def groups(records: Records) -> Table:
+    """What the evaluation of the first weights found by skin tone; no rows if it did not look."""
+    results = Results.model_validate(records["evaluation"].result)
+    tones = next(column for column in results.columns if column.kind == "weights").skin_tones
+    names = [name for name in METRICS if any(name in values for values in tones.values())]
+    rows = tuple(
+        (
+            tone,
+            f"{max((value.n for value in values.values()), default=0):,}",
+            *(_shown(name, values.get(name)) for name in names),
+        )
+        for tone, values in tones.items()
+    )
+    columns = ("skin tone", "photos", *(_label(name) for name in names))
+    return Table(columns, rows, "lr" + "r" * len(names), _source(records["evaluation"]))
+
+
 def latency(records: Records) -> Table:
     """Milliseconds by engine, and how many times faster than the first, the reference."""
     cases = records["latency"].result["cases"]
@@ -211,6 +228,7 @@ TABLES: dict[str, Callable[[Records], Table]] = {
     "published": published,
     "quality": quality,
     "ablation": ablation,
+    "groups": groups,
     "latency": latency,
 }
 NEEDS = {
@@ -219,7 +237,7 @@ NEEDS = {
     "ablation": "ablation",
     "latency": "latency",
     "training": "training",
-    "groups": "groups",
+    "groups": "evaluation",
 }
 """Tables that are there only when something was measured, and the record they are made of."""
 
@@ -230,7 +248,8 @@ def build_tables(records: Records) -> dict[str, Table]:
     """Make every table that the records allow; a record with `rows` is one by its own name."""
     builders = {n: build for n, build in TABLES.items() if NEEDS.get(n) in (None, *records)}
     builders |= {name: plain(name) for name, record in records.items() if "rows" in record.result}
-    return {name: build(records) for name, build in builders.items()}
+    tables = {name: build(records) for name, build in builders.items()}
+    return {name: table for name, table in tables.items() if table.rows}
 
 
 def rewrite(text: str, tables: Mapping[str, Table], path: str) -> str:
@@ -274,7 +293,10 @@ def _value(column: Column, group: Group, name: str) -> Value | None:
 
 
 def _cell(column: Column, group: Group, name: str) -> str:
-    value = _value(column, group, name)
+    return _shown(name, _value(column, group, name))
+
+
+def _shown(name: str, value: Value | None) -> str:
     if value is None:
         return NOTHING
     low, high = (_number(name, end) for end in value.interval)

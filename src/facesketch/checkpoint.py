@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from facesketch.config import TrainConfig, build_config, field_extra
+from facesketch.distributed import Ranks
 from facesketch.errors import CheckpointError
 from facesketch.writing import remove_leftovers, write_whole
 
@@ -72,12 +73,17 @@ def checkpoint_folder(run: Path) -> Path:
     return run / "checkpoints"
 
 
+def path_at(run: Path, step: int) -> Path:
+    """Return where the checkpoint of a step is kept."""
+    return checkpoint_folder(run) / f"step-{step:08d}.pt"
+
+
 def save(run: Path, **content: Unpack[Content]) -> Path:
     """Write a checkpoint and delete the oldest ones beyond `keep_checkpoints`.
 
     The file appears under its name only when every byte is on disk.
     """
-    path = checkpoint_folder(run) / f"step-{content['step']:08d}.pt"
+    path = path_at(run, content["step"])
     _write(path, content)
     for old in list_checkpoints(run)[: -content["settings"].keep_checkpoints]:
         old.unlink()
@@ -148,6 +154,19 @@ def load_latest(run: Path, *, warn: bool = True) -> Checkpoint:
             if warn:
                 _log.warning("%s Trying the one before it.", error)
     raise CheckpointError(f"none of the {len(paths)} checkpoints in {run} can be read.")
+
+
+def load_latest_together(run: Path, ranks: Ranks) -> Checkpoint:
+    """Load, on every rank, what the first one finds to be the newest checkpoint that is whole.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if ranks.is_first:
+        saved = load_latest(run)
+        ranks.gather(saved.path)
+        return saved
+    return load(ranks.gather(run)[0])
 
 
 def set_aside_newer(run: Path, step: int) -> None:

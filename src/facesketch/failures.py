@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from facesketch import checkpoint
+from facesketch.distributed import LostRankError
 from facesketch.errors import OutOfMemoryError, TrainingError
 
 _NO_MEMORY = (
@@ -34,7 +35,7 @@ def explain_failures(run: Path, device: torch.device) -> Iterator[None]:
 
     Raises:
         OutOfMemoryError: If memory ran out.
-        TrainingError: If the disk is full, or a process that reads images was killed.
+        TrainingError: If the disk is full, or a process that reads images or trains was killed.
     """
     try:
         yield
@@ -44,6 +45,11 @@ def explain_failures(run: Path, device: torch.device) -> Iterator[None]:
         raise _worker_error(run) from error
     except OSError as error:
         raise _disk_error(error, run) from error
+    except LostRankError as error:
+        raise TrainingError(
+            "another process of this training ended, or did not answer; if it did not say why, it "
+            f"was killed. {_way_on(run)}"
+        ) from error
     except RuntimeError as error:
         text = str(error)
         if any(part in text for part in _NO_WORKER):

@@ -78,6 +78,29 @@ class ImagePool:
         images = torch.stack(self._images).cpu() if self._images else None
         return {"images": images, "styles": [*self._styles], "rng": self._rng.get_state()}
 
+    def load_share(
+        self, states: list[dict[str, Any]], rank: int, num_ranks: int, device: torch.device
+    ) -> None:
+        """Restore this rank's pool; other than `num_ranks` pools are dealt out anew.
+
+        The random numbers of pools dealt out begin anew.
+
+        Args:
+            states: What `state_dict` returned, by rank.
+            rank: Number of this rank.
+            num_ranks: How many there are now.
+            device: Where to put the images.
+        """
+        if len(states) == num_ranks:
+            self.load_state_dict(states[rank], device)
+            return
+        images = [image for state in states if state["styles"] for image in state["images"]]
+        styles = [style for state in states for style in state["styles"]]
+        share = slice(rank, self.size * num_ranks, num_ranks)
+        self._images = [image.to(device) for image in images[share]]
+        self._styles = styles[share]
+        self.discard()
+
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Restore what `state_dict` returned."""
         images = state["images"]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN, Generated
 from facesketch.data.batch import Batch
+from facesketch.distributed import ALONE, Ranks
 from facesketch.disturbances import Disturbances
 from facesketch.errors import ConfigError, NonFiniteLossError
 from facesketch.image_pool import ImagePool
@@ -32,12 +33,16 @@ def learning_rate_factor(step: int, num_steps: int, decay_start: float) -> float
     return max(0.0, (num_steps - step) / max(1.0, num_steps - first))
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
     """Turn the `device` setting into a device; auto takes CUDA, then MPS, then the CPU.
+
+    Several ranks get a GPU each, or share the CPU.
 
     Raises:
         ConfigError: If this machine or this build of torch has no such device.
     """
+    if ranks.size > 1:
+        return _device_of_rank(name, ranks)
     if name != "auto":
         device = torch.device(name)
         here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
@@ -47,6 +52,23 @@ def pick_device(name: str) -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _device_of_rank(name: str, ranks: Ranks) -> torch.device:
+    num_gpus = torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not num_gpus):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise ConfigError(
+            f"{ranks.size} processes cannot train on device {name}; give --device cuda for a GPU "
+            "each, or --device cpu."
+        )
+    if ranks.local_rank >= num_gpus:
+        raise ConfigError(
+            f"this machine has {num_gpus} GPUs, too few for process {ranks.local_rank + 1}; start "
+            "one for each GPU, or give --device cpu."
+        )
+    return torch.device("cuda", ranks.local_rank)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
@@ -75,12 +97,13 @@ def _cpu_has(feature: str) -> bool:
 class TrainState:
     """Networks, running averages, optimizers and pools, advanced one step at a time."""
 
-    def __init__(self, config: TrainConfig, num_steps: int) -> None:
+    def __init__(self, config: TrainConfig, num_steps: int, ranks: Ranks = ALONE) -> None:
         torch.manual_seed(config.seed)
         self.config = config
         self.num_steps = num_steps
+        self.ranks = ranks
         self.step = 0
-        self.device = pick_device(config.device)
+        self.device = pick_device(config.device, ranks)
         self.precision = pick_precision(config.precision, self.device)
         if self.device.type == "cuda" and self.device.index is not None:
             torch.cuda.set_device(self.device)
@@ -97,9 +120,12 @@ class TrainState:
             "gen": self._adam(self._gen_params, config.learning_rate),
             "disc": self._adam(self._disc_params, self._disc_learning_rate),
         }
+        # A share of the history for each rank, so that images grow as old on any number of them.
+        pool_size = -(-config.pool_size // ranks.size)
+        pool_seed = 2 * (config.seed + ranks.rank)
         self.pools = {
-            "photo": ImagePool(config.pool_size, seed=2 * config.seed),
-            "sketch": ImagePool(config.pool_size, seed=2 * config.seed + 1),
+            "photo": ImagePool(pool_size, seed=pool_seed),
+            "sketch": ImagePool(pool_size, seed=pool_seed + 1),
         }
         if config.compile:
             for net in (*generators, *discriminators):
@@ -143,6 +169,9 @@ class TrainState:
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Do one step: generators, then discriminators, both judged before either moves.
 
+        Args:
+            batch: This rank's share of the samples; gradients and losses are those of all ranks.
+
         Returns:
             Every loss by name, weighted as in `losses`, and the two gradient norms.
 
@@ -153,7 +182,7 @@ class TrainState:
             optimizer.zero_grad(set_to_none=True)
         num_parts = self.config.accumulate
         totals: dict[str, Tensor] = {}
-        number = self.step * len(batch)
+        number = (self.step * self.ranks.size + self.ranks.rank) * len(batch)
         for part in batch.split(num_parts):
             numbers = range(number, number := number + len(part))
             disturb = Disturbances(self.config, numbers, self.device)
@@ -161,6 +190,9 @@ class TrainState:
                 part.each(self.to_device), disturb, weight=1 / num_parts
             ).items():
                 totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / num_parts
+        everything = (*self._gen_params, *self._disc_params)
+        gradients = [p.grad for p in everything if p.grad is not None]
+        self.ranks.average([*gradients, *totals.values()])
         totals["grad_norm_gen"] = _grad_norm(self._gen_params)
         totals["grad_norm_disc"] = _grad_norm(self._disc_params)
         values = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
@@ -214,7 +246,7 @@ class TrainState:
             self.ema[direction].load_state_dict(network.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything that the next steps depend on."""
+        """Return everything that the next steps of this rank depend on."""
         return {
             "model": self.model.state_dict(),
             "ema": self.ema.state_dict(),
@@ -224,7 +256,12 @@ class TrainState:
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Continue from what `state_dict` returned after `step` steps."""
+        """Continue from what `state_dict` returned after `step` steps.
+
+        Args:
+            state: That of the first rank; `pools_of_others` lists the `pools` of the others.
+            step: Steps done.
+        """
         self.model.load_state_dict(state["model"])
         self.ema.load_state_dict(state["ema"])
         for name, optimizer in self.optimizers.items():
@@ -233,9 +270,15 @@ class TrainState:
             groups = [group | {"fused": self._is_fused} for group in saved["param_groups"]]
             optimizer.load_state_dict(saved | {"param_groups": groups})
         for name, pool in self.pools.items():
-            pool.load_state_dict(state["pools"][name], self.device)
+            saved_pools = [pools[name] for pools in all_pools(state)]
+            pool.load_share(saved_pools, self.ranks.rank, self.ranks.size, self.device)
         torch.set_rng_state(state["torch_rng"])
         self.step = step
+
+
+def all_pools(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the pools in a checkpoint's state, in the order of the ranks that filled them."""
+    return [state["pools"], *state.get("pools_of_others", [])]
 
 
 def _set_requires_grad(params: Iterable[Tensor], value: bool) -> None:

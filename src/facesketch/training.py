@@ -7,17 +7,17 @@ import platform
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facesketch import checkpoint, images, run_folder
+from facesketch import checkpoint, distributed, images, run_folder
 from facesketch.config import MAX_BROKEN_SHARE, TrainConfig
 from facesketch.data.batch import Batch
 from facesketch.data.dataset import (
@@ -32,6 +32,7 @@ from facesketch.data.dataset import (
 from facesketch.data.files import ImageFolder
 from facesketch.data.pens import numbers_by_style
 from facesketch.data.sampler import steps_per_epoch
+from facesketch.distributed import Ranks
 from facesketch.errors import (
     CheckpointError,
     DataError,
@@ -41,7 +42,7 @@ from facesketch.errors import (
 from facesketch.failures import explain_failures
 from facesketch.init_weights import load_networks
 from facesketch.run_log import RunLog, StepProgress, sample_grid
-from facesketch.train_state import TrainState, learning_rate_factor, pick_device
+from facesketch.train_state import TrainState, all_pools, learning_rate_factor, pick_device
 from facesketch.validation import Validation
 from facesketch.writing import write_whole
 
@@ -100,6 +101,8 @@ def train(
 ) -> Outcome:
     """Train until the planned steps are done, time is up or a signal asks to stop.
 
+    Under torchrun all processes call it alike and train together.
+
     Args:
         config: Settings; for a resumed run the stored ones, changed where that is safe
             (`checkpoint.merge_settings`).
@@ -112,8 +115,8 @@ def train(
             one would begin in the folder of another.
         NonFiniteLossError: After writing the last good state.
         OutOfMemoryError: If the device has too little memory.
-        TrainingError: If another process trains in that folder, the disk is full, or a process
-            that reads images was killed.
+        TrainingError: If another run trains in that folder, the disk is full, or a process that
+            reads images or takes part was killed.
     """
     started = time.monotonic()
     config = config.from_anywhere()
@@ -124,17 +127,20 @@ def train(
         run_folder.refuse_a_run(run)
     elif not checkpoint.list_checkpoints(run):
         checkpoint.load_latest(run)  # says so, and leaves no lock in a folder that is no run
-    with explain_failures(run, pick_device(config.device)):
-        state = TrainState(config, count_steps(config, domains))
+    device = pick_device(config.device, Ranks.from_environment())
+    with explain_failures(run, device), distributed.joined(config) as ranks:
+        ranks.check_same(f"{config.model_dump_json()} {domains.fingerprint}")
+        run, *_ = ranks.gather(run)  # the clock may have named it
+        state = TrainState(config, count_steps(config, domains), ranks)
         if resume is None and config.init_from is not None:
             load_networks(state.model, config, config.init_from)
             state.restart_averages()
-        with run_folder.claimed(run):
+        with run_folder.claimed(run) if ranks.is_first else nullcontext():
             loop = _Loop(config, run, state, domains, started)
-            if resume is None:
+            if resume is not None:
+                loop.restore(checkpoint.load_latest_together(run, ranks))
+            elif ranks.is_first:
                 run_folder.start_over(run)
-            else:
-                loop.restore(checkpoint.load_latest(run))
             return loop.run_all()
 
 
@@ -147,6 +153,7 @@ class _Loop:
         self.config = config
         self.run = run
         self.state = state
+        self.ranks = state.ranks
         self.domains = domains
         self.started = started
         self.broken: dict[str, Broken] = {}
@@ -164,7 +171,8 @@ class _Loop:
     def restore(self, saved: checkpoint.Checkpoint) -> None:
         """Continue from a checkpoint, and say what differs from the machine that wrote it."""
         check_images(saved, self.domains)
-        checkpoint.set_aside_newer(self.run, saved.step)
+        if self.ranks.is_first:
+            checkpoint.set_aside_newer(self.run, saved.step)
         for name, value in self.environment.items():
             stored = saved.environment.get(name)
             if stored != value:
@@ -177,6 +185,15 @@ class _Loop:
                 )
         self.state.load_state_dict(saved.state, saved.step)
         self.validation.load_state_dict(saved.state.get("validation", []))
+        num_ranks = len(all_pools(saved.state))
+        if num_ranks != self.ranks.size:
+            _log.info(
+                "Processes that train: %d now, %d before. Global batch, order of samples and "
+                "schedule stay; the image pools were dealt out anew, so results equal to the bit "
+                "are not promised.",
+                self.ranks.size,
+                num_ranks,
+            )
         self.broken = {
             item["path"]: Broken(**item)
             for item in saved.state["broken"]
@@ -211,7 +228,8 @@ class _Loop:
                 self.state.num_steps,
             )
             return self._outcome("finished")
-        run_folder.save_settings(self.run, self.config)
+        if self.ranks.is_first:
+            run_folder.save_settings(self.run, self.config)
         val = find_domains(self.config, "val")
         samples = self._fixed_samples(val or self.domains)
         loader = make_loader(
@@ -219,29 +237,37 @@ class _Loop:
             self.config,
             num_steps=self.state.num_steps,
             first_step=self.state.step,
+            rank=self.ranks.rank,
+            world_size=self.ranks.size,
             pin=self.state.device.type == "cuda",
         )
         batches = iter(loader)  # starts the workers: before there are threads they could inherit
-        self.validation.prepare(self.config, self.domains, val)
+        if self.ranks.is_first:
+            self.validation.prepare(self.config, self.domains, val)
+        self.validation.every, *_ = self.ranks.gather(self.validation.every)
         with (
-            RunLog(self.run, self.state.step) as run_log,
+            RunLog(self.run, self.state.step) if self.ranks.is_first else nullcontext() as run_log,
             StepProgress(self.state.step, self.state.num_steps) as bar,
             self._stop_on_signals(),
         ):
             if self.state.step == 0:
                 self._save()
-            if self._validate(run_log, bar):  # the one that the call before was stopped in
+            # The one that the call before was stopped in:
+            if self.validation.is_due(self.state) and self._validate(run_log, bar):
                 self._save()
-            if self.stop_signal:  # stopped in it again
+            if self._stop_reason() == "interrupted":  # stopped in it again
                 return self._outcome("interrupted")
             for loaded in batches:
                 values = self._one_step(loaded)
                 step = self.state.step
                 bar.advance(values, self.config.batch_size, step)
-                is_late = self._stop_reason() == "time is up"
-                has_validated = not is_late and self._validate(run_log, bar)
+                has_validated = (
+                    self.validation.is_due(self.state)
+                    and self._stop_reason() != "time is up"
+                    and self._validate(run_log, bar)
+                )
                 reason = self._stop_reason()
-                if step % self.config.log_every == 0 or reason == "finished":
+                if run_log and (step % self.config.log_every == 0 or reason == "finished"):
                     run_log.write(step, values | bar.speed(self.config.batch_size))
                 if step % self.config.sample_every == 0 or reason == "finished":
                     self._save_samples(*samples)
@@ -270,12 +296,18 @@ class _Loop:
         return values | {"learning_rate": learning_rate}
 
     def _batch_of(self, loaded: Loaded) -> Batch:
-        """Warn of new broken images and unpack; more than 1% of a domain is an error."""
-        for item in loaded.broken:
+        """Warn of new broken images and unpack; more than 1% of a domain is an error.
+
+        All ranks hear of each other's broken images, so that they count, and end, alike.
+        """
+        news = [replace(loaded, batch=None)] if loaded.broken or loaded.error else []
+        news = self.ranks.collect(news)
+        broken = [item for told in news for item in told.broken]
+        for item in broken:
             if item.path not in self.broken:
                 _log.warning("Skipped a broken image: %s", item.reason)
                 self.broken[item.path] = item
-        for domain in ("photo", "sketch") if loaded.broken else ():
+        for domain in ("photo", "sketch") if broken else ():
             names = [b.path for b in self.broken.values() if b.domain == domain]
             folder = self.domains.folder(domain)
             if len(names) > MAX_BROKEN_SHARE * len(folder):
@@ -284,20 +316,25 @@ class _Loop:
                     f"1% (for instance {names[0]}); `facesketch data check` finds them. Replace "
                     "them under the same names; without them only a new run can begin."
                 )
-        if loaded.batch is None:
-            raise DataError(loaded.error)
+        for told in news:
+            if told.error is not None:
+                raise DataError(told.error)
+        assert loaded.batch is not None  # noqa: S101  # there is an error otherwise
         return loaded.batch
 
-    def _validate(self, run_log: RunLog, bar: StepProgress) -> bool:
-        """Validate where that is due, and keep the best weights; a signal to stop puts it off."""
-        if not self.validation.is_due(self.state):
-            return False
+    def _validate(self, run_log: RunLog | None, bar: StepProgress) -> bool:
+        """Validate on the first rank, which has the log; say on every rank whether it was done."""
+        is_done = run_log is not None and self._measure(run_log, bar)
+        return any(self.ranks.collect([is_done] if is_done else []))
+
+    def _measure(self, run_log: RunLog, bar: StepProgress) -> bool:
+        """Validate, and keep the best weights; a signal to stop puts it off."""
         with bar.aside("validating"):
             measured = self.validation.measure(self.state, lambda: self.stop_signal)
             if measured is None:
                 return False
             if self.validation.is_best:
-                checkpoint.save_best(self.run, **self._content())
+                checkpoint.save_best(self.run, **self._content(self.state.state_dict()))
             self.validation.publish()
             run_log.write_validation(measured.step, measured.values())
         return True
@@ -320,6 +357,8 @@ class _Loop:
         return photo, torch.stack(sketches), torch.tensor(styles)
 
     def _save_samples(self, photo: Tensor, sketch: Tensor, style: Tensor) -> None:
+        if not self.ranks.is_first:
+            return
         state = self.state
         generators = dict(state.ema.items())
         with state.autocast():
@@ -328,10 +367,16 @@ class _Loop:
             partial.write_bytes(images.encode(grid, "PNG", generated_photo=True))
 
     def _save(self) -> Path:
-        return checkpoint.save(self.run, **self._content())
-
-    def _content(self) -> checkpoint.Content:
+        """Write a checkpoint from the first rank, with the pools of all; every rank must call."""
         state = self.state.state_dict()
+        pools = self.ranks.gather_on_first(state["pools"])
+        if not self.ranks.is_first:
+            return checkpoint.path_at(self.run, self.state.step)
+        if len(pools) > 1:
+            state["pools_of_others"] = pools[1:]
+        return checkpoint.save(self.run, **self._content(state))
+
+    def _content(self, state: dict[str, Any]) -> checkpoint.Content:
         state["broken"] = [vars(b) for b in self.broken.values()]
         state["validation"] = self.validation.state_dict()
         return {
@@ -345,12 +390,13 @@ class _Loop:
     def _stop_reason(self) -> Reason | None:
         if self.state.step >= self.state.num_steps:
             return "finished"
-        if self.stop_signal:
-            return "interrupted"
+        own: list[Reason] = []
         limit = self.config.max_minutes
-        if limit is not None and time.monotonic() - self.started >= limit * 60:
-            return "time is up"
-        return None
+        if self.stop_signal:
+            own = ["interrupted"]
+        elif limit is not None and time.monotonic() - self.started >= limit * 60:
+            own = ["time is up"]
+        return next(iter(self.ranks.collect(own)), None)  # one rank stops, so all do
 
     @contextmanager
     def _stop_on_signals(self) -> Iterator[None]:

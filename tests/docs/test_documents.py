@@ -26,6 +26,7 @@ IDS = {path: path.relative_to(ROOT).as_posix() for path in DOCUMENTS}
 OF_OTHERS = {
     "--workers": "gunicorn",
     "--threads": "gunicorn and facesketch serve",
+    "--commit": "docs/report/record.py",
 }
 """Options in running text that are another program's."""
 

@@ -162,3 +162,19 @@ def test_pools_of_other_seeds_exchange_differently() -> None:
     first, second = full_pool(seed=0), full_pool(seed=1)
     batch = pictures(*range(20))
     assert numbers(asked(first, batch)) != numbers(asked(second, batch))
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 3, 5])
+def test_pools_are_dealt_out_to_another_number_of_ranks(num_ranks: int) -> None:
+    saved = [pool.state_dict() for pool in (full_pool(4), full_pool(4), ImagePool(4, 0))]
+    pools = [ImagePool(4, seed=rank) for rank in range(num_ranks)]
+    for rank, pool in enumerate(pools):
+        pool.load_share(saved, rank, num_ranks, CPU)
+    found = [number for pool in pools for number in kept(pool)]
+    assert len(found) == min(8, 4 * num_ranks)
+    if num_ranks == 3:  # as many as before: each goes on as it was
+        assert [kept(pool) for pool in pools] == [[-4, -3, -2, -1]] * 2 + [[]]
+    else:
+        assert max(len(kept(pool)) for pool in pools) == min(4, -(-8 // num_ranks))
+    for pool in pools:
+        asked(pool, pictures(*range(7)))  # styles have gone with their pictures

@@ -39,6 +39,7 @@ ORDER = [
     "image_pool",
     "diff_augment",
     "disturbances",
+    "distributed",
     "cyclegan",
     "train_state",
     "memory",

@@ -100,6 +100,16 @@ def test_rows_of_a_benchmark_become_a_table_with_its_source() -> None:
     )
 
 
+def test_groups_are_those_of_the_evaluation() -> None:
+    found = json.loads(RECORDS["evaluation"].model_dump_json())
+    value = {"value": 0.5, "n": 12, "interval": [0.25, 0.75], "method": "wilson"}
+    ours = next(c for c in found["result"]["columns"] if c["kind"] == "weights")
+    ours["skin_tones"] = {"light": {"rank1": value}, "dark": {}}
+    made = tables.groups({"evaluation": Record.model_validate(found)})
+    assert made.columns == ("skin tone", "photos", "Right person ↑")
+    assert made.rows == (("light", "12", "50.0% (25.0% to 75.0%)"), ("dark", "0", tables.NOTHING))
+
+
 def test_latency_is_told_beside_the_reference() -> None:
     record = Record.model_validate(KNOWN | {"result": {"cases": [CASE]}})
     made = tables.latency({"latency": record})

@@ -22,6 +22,7 @@ from facesketch.settings import load_toml
 
 if TYPE_CHECKING:
     from facesketch.data.dataset import Domains
+    from facesketch.distributed import Ranks
     from facesketch.training import Outcome
 
 
@@ -94,6 +95,7 @@ def run_train(
     from facesketch import checkpoint, run_folder, training  # noqa: PLC0415
     from facesketch.allocator import keep_freed_memory  # noqa: PLC0415
     from facesketch.data.dataset import find_domains  # noqa: PLC0415
+    from facesketch.distributed import Ranks  # noqa: PLC0415
     from facesketch.train_state import pick_device  # noqa: PLC0415
 
     saved = None
@@ -110,7 +112,9 @@ def run_train(
     if not settings.has_data():
         raise UsageError("say where the images are: --data ROOT, or --photos DIR --sketches DIR.")
     _check_folders(settings)
-    pick_device(settings.device)
+    ranks = Ranks.from_environment()
+    ranks.check(settings)
+    pick_device(settings.device, ranks)
     settings = settings.from_anywhere()
     domains = find_domains(settings)
     assert domains is not None  # noqa: S101  # only the val split may be missing
@@ -118,13 +122,17 @@ def run_train(
         training.check_images(saved, domains)
     elif settings.out is not None:
         run_folder.refuse_a_run(settings.out)
-    _print_settings(settings)
+    if ranks.is_first:
+        _print_settings(settings)
     if dry_run:
-        _print_plan(settings, domains)
+        if ranks.is_first:
+            _print_plan(settings, domains, ranks)
         return
     del saved  # a checkpoint may be large
     keep_freed_memory()
-    _print_outcome(training.train(settings, resume=resume, domains=domains))
+    outcome = training.train(settings, resume=resume, domains=domains)
+    if ranks.is_first:
+        _print_outcome(outcome)
 
 
 def _check_folders(settings: TrainConfig) -> None:
@@ -152,7 +160,7 @@ def _print_settings(settings: TrainConfig) -> None:
         click.echo(f"  {name:<18} {value} {extra['unit'] if value != '' else ''}".rstrip())
 
 
-def _print_plan(settings: TrainConfig, domains: Domains) -> None:
+def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks) -> None:
     from facesketch.cyclegan import CycleGAN  # noqa: PLC0415
     from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
     from facesketch.train_state import pick_device, pick_precision  # noqa: PLC0415
@@ -160,7 +168,7 @@ def _print_plan(settings: TrainConfig, domains: Domains) -> None:
     from facesketch.validation.plan import plan_text  # noqa: PLC0415
 
     num_steps = count_steps(settings, domains)
-    device = pick_device(settings.device)
+    device = pick_device(settings.device, ranks)
     model = CycleGAN(settings)
     click.echo("Plan")
     click.echo(f"  images             {len(domains.photos):,} photos in {domains.photos.root}")
@@ -176,7 +184,13 @@ def _print_plan(settings: TrainConfig, domains: Domains) -> None:
     click.echo(f"  learning rate      {schedule_text(settings, num_steps)}")
     precision = str(pick_precision(settings.precision, device)).removeprefix("torch.")
     click.echo(f"  device             {device}, {precision}")
-    gib = estimate_step_bytes(settings) / 2**30
+    if ranks.size > 1:
+        click.echo(f"  processes          {ranks.size}, each with an equal share of the batch")
+    share = {
+        "batch_size": settings.batch_size // ranks.size,
+        "pool_size": -(-settings.pool_size // ranks.size),
+    }
+    gib = estimate_step_bytes(settings.model_copy(update=share)) / 2**30
     click.echo(f"  memory of a step   about {gib:.1f} GiB, give or take a quarter")
 
 

@@ -242,9 +242,16 @@ def _init_worker(_worker: int) -> None:
 
 
 def make_loader(
-    domains: Domains, config: TrainConfig, *, num_steps: int, first_step: int = 0, pin: bool = False
+    domains: Domains,
+    config: TrainConfig,
+    *,
+    num_steps: int,
+    first_step: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+    pin: bool = False,
 ) -> DataLoader[Loaded]:
-    """Read the batches of steps `first_step` to `num_steps`, in order."""
+    """Read one rank's share of the batches of steps `first_step` to `num_steps`, in order."""
     sampler = StepSampler(
         len(domains.photos),
         make_pens(domains.photos, domains.sketches, config),
@@ -252,6 +259,8 @@ def make_loader(
         seed=config.seed,
         num_steps=num_steps,
         first_step=first_step,
+        rank=rank,
+        world_size=world_size,
     )
     workers = config.num_workers
     return DataLoader(

@@ -33,7 +33,10 @@ def kernel_distance(fake: Tensor, real: Tensor, subset_size: int) -> Value:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Metric `Kernel Inception Distance` will save")
         metric = KernelInceptionDistance(
-            feature=nn.Identity(), subsets=NUM_SUBSETS, subset_size=subset_size
+            feature=nn.Identity(),
+            subsets=NUM_SUBSETS,
+            subset_size=subset_size,
+            sync_on_compute=False,  # one process of a training measures, the others measure nothing
         )
     metric.update(real.double(), real=True)
     metric.update(fake.double(), real=False)

@@ -34,13 +34,20 @@ _log = logging.getLogger(__name__)
 
 
 class Validation:
-    """The validations of one run, so far and to come."""
+    """The validations of one run, so far and to come.
+
+    Attributes:
+        run: The run's folder.
+        history: What was measured so far.
+        every: Steps from one validation to the next; 0 where there is none. Ranks that measure
+            nothing are told by the first one, so that all know what is due.
+    """
 
     def __init__(self, run: Path) -> None:
         self.run = run
         self.history: list[Measured] = []
         self._validator: Validator | None = None
-        self._every = 0
+        self.every = 0
 
     def state_dict(self) -> list[dict[str, Any]]:
         """Return what was measured so far, as plain values."""
@@ -59,15 +66,14 @@ class Validation:
         from facesketch.validation.measure import Validator  # noqa: PLC0415  # needs the extra
 
         self._validator = Validator(config, val)
-        self._every = interval(config, train)
+        self.every = interval(config, train)
 
     def is_due(self, state: TrainState) -> bool:
         """Say whether this step is to be validated and has not been."""
         done = self.history[-1].step if self.history else 0
-        is_time = state.step == state.num_steps or (
-            self._every > 0 and state.step % self._every == 0
-        )
-        return self._validator is not None and is_time and done < state.step
+        if not self.every or done >= state.step:
+            return False
+        return state.step == state.num_steps or state.step % self.every == 0
 
     def measure(self, state: TrainState, is_unwanted: Callable[[], bool]) -> Measured | None:
         """Measure a run as it is, and remember it.
