@@ -115,7 +115,7 @@ def sample_grid(
     generators: dict[str, torch.nn.Module],
     photo: Tensor,
     sketch: Tensor,
-    style: Tensor,
+    style: Tensor | None = None,
 ) -> Image.Image:
     """Real, translated and round trip, both ways: six columns.
 
@@ -123,7 +123,8 @@ def sample_grid(
         generators: The two generators by direction.
         photo: (B, 3, H, W), range [-1, 1].
         sketch: (B, C, H, W), range [-1, 1].
-        style: Number of each sketch's style, shape (B,), in which its photo is drawn as well.
+        style: Number of each sketch's style, shape (B,), in which its photo is drawn as well; None
+            is the first.
     """
     fake_sketch = generators["photo2sketch"](photo, style)
     rec_photo = generators["sketch2photo"](fake_sketch)

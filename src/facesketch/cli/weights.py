@@ -133,7 +133,7 @@ def quantize(weights: Path, photos: Path | None, sketches: Path | None) -> None:
     ranges of the numbers, on the other half the loss is measured: the smaller, the better.
 
     \b
-    facesketch quantize weights --photos faces/photos --sketches faces/sketches
+    facesketch quantize weights --photos faces --sketches drawings
     facesketch convert portrait.jpg --weights weights --device openvino
     """
     given: dict[Direction, Path | None] = {"photo2sketch": photos, "sketch2photo": sketches}
