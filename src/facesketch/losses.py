@@ -185,8 +185,10 @@ def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
 
 
 def _box(x: Tensor, reach: int) -> Tensor:
-    """Mean over squares of 2 * reach + 1 pixels."""
-    return F.avg_pool2d(x, 2 * reach + 1, 1, reach, count_include_pad=False)
+    """Mean over squares of 2 * reach + 1 pixels, over columns of them and then over rows."""
+    for kernel, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
+        x = F.avg_pool2d(x, kernel, 1, padding, count_include_pad=False)
+    return x
 
 
 def luma(x: Tensor) -> Tensor:
