@@ -23,6 +23,9 @@ RECIPE = ROOT / "recipes" / "generators"
 SIDE = 256
 """Side of the pictures that shapes and MACs are told for."""
 
+STRIP = 16
+"""Height of the strip that shows how far a generator looks; a multiple of its `size_multiple`."""
+
 TOLD = (
     "generator",
     "sketch_channels",
@@ -161,8 +164,9 @@ def reach(network: nn.Module, side: int) -> int:
     network = fold(network).double()
     for name, parameter in network.named_parameters():
         nn.init.constant_(parameter, 0.0 if name.endswith("bias") else 1e-3)
-    picture = torch.ones(1, 3, side, side, dtype=torch.float64, requires_grad=True)
-    network(picture)[0, 0, side // 2, side // 2].backward()
+    # a strip: a column depends on as many others in a picture of any height
+    picture = torch.ones(1, 3, STRIP, side, dtype=torch.float64, requires_grad=True)
+    network(picture)[0, 0, STRIP // 2, side // 2].backward()
     assert picture.grad is not None
     columns = (picture.grad[0, 0] != 0).any(dim=0).nonzero()
     found = int(columns.max() - columns.min()) + 1

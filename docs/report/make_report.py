@@ -22,15 +22,28 @@ from facesketch.evaluation.results import Column, Group, Results
 from facesketch.translator import Translator
 from facesketch.weights_info import DIRECTIONS
 from record import ROOT, Record, load_records
-from tables import PUBLISHED, build_tables, count_images, figure, for_typst, marked_files, rewrite
+from tables import (
+    PUBLISHED,
+    about,
+    build_tables,
+    count_images,
+    figure,
+    for_typst,
+    marked_files,
+    reference_of,
+    rewrite,
+    shipped,
+)
 
 HERE = Path(__file__).parent
 PDF = HERE / "facesketch.pdf"
-FIGURE = HERE.parent / "images" / "architecture.svg"
+Format = Literal["pdf", "svg", "png"]
+FIGURES: dict[str, Format] = {"architecture": "svg", "cycles": "png"}
+"""Figures of README and docs: docs/images/NAME.FORMAT, drawn by NAME.typ."""
 
 
 def main() -> None:
-    """Write pictures, tables, the figure of the network and the PDF."""
+    """Write pictures, tables, figures and the PDF."""
     argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     ).parse_args()
@@ -41,16 +54,19 @@ def main() -> None:
         text = path.read_text(encoding="utf-8")
         path.write_text(rewrite(text, tables, path.name), encoding="utf-8")
         print(path.relative_to(ROOT))
-    FIGURE.write_bytes(build(records, "architecture.typ", "svg"))
+    for name, to in FIGURES.items():
+        figure_path(name).write_bytes(build(records, f"{name}.typ", to))
+        print(figure_path(name).relative_to(ROOT))
     PDF.write_bytes(build(records))
     print(f"{PDF.relative_to(ROOT)}, {PDF.stat().st_size / 1e6:.2f} MB")
 
 
-def build(
-    records: Mapping[str, Record],
-    source: str = "paper.typ",
-    to: Literal["pdf", "svg"] = "pdf",
-) -> bytes:
+def figure_path(name: str) -> Path:
+    """Return where a figure of the documentation is kept."""
+    return HERE.parent / "images" / f"{name}.{FIGURES[name]}"
+
+
+def build(records: Mapping[str, Record], source: str = "paper.typ", to: Format = "pdf") -> bytes:
     """Compile the paper, or another of the sources beside it.
 
     Raises:
@@ -86,11 +102,10 @@ def gather(records: Mapping[str, Record]) -> dict[str, Any]:
 def numbers(records: Mapping[str, Record]) -> dict[str, str]:
     """Write the numbers that stand in running text."""
     results = Results.model_validate(records["evaluation"].result)
-    weights = [column for column in results.columns if column.kind == "weights"]
-    ours = next((column for column in weights if column.weights == "shipped"), weights[0])
+    ours, reference = shipped(results), reference_of(results)
     pencil = next(column for column in results.columns if column.kind == "baseline")
     real = next(column for column in results.columns if column.kind == "real")
-    measured: dict[str, tuple[Column, Group, str]] = {
+    measured: dict[str, tuple[Column | None, Group, str]] = {
         "kid_sketch": (ours, "photo2sketch", "kid_mobilenetv2"),
         "kid_photo": (ours, "sketch2photo", "kid_mobilenetv2"),
         "kid_pencil": (pencil, "photo2sketch", "kid_mobilenetv2"),
@@ -103,6 +118,9 @@ def numbers(records: Mapping[str, Record]) -> dict[str, str]:
         "cycle_sketch": (ours, "cycle_sketch", "cycle_error"),
         "cycle_sketch_degraded": (ours, "cycle_sketch", "cycle_error_degraded"),
         "colour_shift": (ours, "sketch2photo", "colour_shift"),
+        "kid_sketch_reference": (reference, "photo2sketch", "kid_mobilenetv2"),
+        "kid_photo_reference": (reference, "sketch2photo", "kid_mobilenetv2"),
+        "rank1_reference": (reference, "photo2sketch", "rank1"),
     }
     networks = {
         each["name"].split("`")[1]: each for each in facts.networks() if "`" in each["name"]
@@ -112,7 +130,7 @@ def numbers(records: Mapping[str, Record]) -> dict[str, str]:
     info = Translator().info(DIRECTIONS[0])
     num_styles = len(facts.gather()["styles"])
     return {name: figure(*where) for name, where in measured.items()} | {
-        "num_weights": f"{len(weights)}",
+        "about_reference": about(reference) if reference else "",
         "test_photos": f"{results.photos.num_images:,}",
         "test_sketches": f"{results.sketches.num_images:,}",
         "subset": f"{results.subset_size:,}",
@@ -139,9 +157,11 @@ def numbers(records: Mapping[str, Record]) -> dict[str, str]:
 def _training_time(records: Mapping[str, Record]) -> str:
     """Say how long the training behind the shipped weights took, if that was recorded."""
     if "training" not in records:
-        return "two stages"
-    minutes = sum(row["minutes"] for row in records["training"].result["rows"])
-    return f"{minutes:,} minutes on one core"
+        return f"{len(facts.recipe())} stages"
+    rows = records["training"].result["rows"]
+    machines = {row.get("on") for row in rows}
+    where = machines.pop() if len(machines) == 1 else None
+    return f"{sum(row['minutes'] for row in rows):,} minutes" + (f" on {where}" if where else "")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ ABLATION: tuple[tuple[str, Group, str], ...] = (
 )
 """What is compared where one thing is changed at a time."""
 
+REFERENCE = "reference"
+"""Name of the folder of weights that the shipped ones are compared with."""
+
 NOTHING, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 
 Records = Mapping[str, Record]
@@ -158,24 +161,48 @@ def quality(records: Records) -> Table:
         if any(_value(column, group, name) for column in results.columns)
     )
     columns = ("direction", "measure", *(column.name for column in results.columns))
-    return Table(columns, rows, "ll" + "r" * len(results.columns), _source(records["evaluation"]))
+    source = _source(records["evaluation"])
+    if column := reference_of(results):
+        source += f" {column.name}: {about(column)}."
+    return Table(columns, rows, "ll" + "r" * len(results.columns), source)
+
+
+def shipped(results: Results) -> Column:
+    """The shipped weights; where they are not among them, the first."""
+    weights = [column for column in results.columns if column.kind == "weights"]
+    return next((column for column in weights if column.weights == "shipped"), weights[0])
+
+
+def reference_of(results: Results) -> Column | None:
+    """The weights in a folder of the name `reference`, where they were measured too."""
+    found = (column for column in results.columns if column.name.split(",")[0] == REFERENCE)
+    return next(found, None)
+
+
+def about(column: Column) -> str:
+    """Say what a set of weights is, as its files have it."""
+    return "; ".join(dict.fromkeys(column.about.values()))
 
 
 def ablation(records: Records) -> Table:
     """One row a set of weights."""
     results = Results.model_validate(records["ablation"].result)
+    measured = [
+        (label, group, name)
+        for label, group, name in ABLATION
+        if any(_value(column, group, name) for column in results.columns)
+    ]
     rows = tuple(
-        (column.name, *(_cell(column, group, name) for _, group, name in ABLATION))
+        (column.name, *(_cell(column, group, name) for _, group, name in measured))
         for column in results.columns
     )
-    columns = ("weights", *(label for label, _, _ in ABLATION))
-    return Table(columns, rows, "l" + "r" * len(ABLATION), _source(records["ablation"]))
+    columns = ("weights", *(label for label, _, _ in measured))
+    return Table(columns, rows, "l" + "r" * len(measured), _source(records["ablation"]))
 
 
 def groups(records: Records) -> Table:
-    """What the evaluation of the first weights found by skin tone; no rows if it did not look."""
-    results = Results.model_validate(records["evaluation"].result)
-    tones = next(column for column in results.columns if column.kind == "weights").skin_tones
+    """What was found for the shipped weights by skin tone; no rows if it was not looked for."""
+    tones = shipped(Results.model_validate(records["evaluation"].result)).skin_tones
     names = [name for name in METRICS if any(name in values for values in tones.values())]
     rows = tuple(
         (
@@ -192,15 +219,25 @@ def groups(records: Records) -> Table:
 def latency(records: Records) -> Table:
     """Milliseconds by engine, and how many times faster than the first, the reference."""
     cases = records["latency"].result["cases"]
-    engines = tuple(cases[0]["ms"])
-    rows = []
-    for case in cases:
-        times = case["ms"]
-        faster = (f"{times[e]:.1f} ({times[engines[0]] / times[e]:.1f}x)" for e in engines[1:])
-        setting = (f"{case[name]}" for name in ("threads", "size", "batch"))
-        rows.append((*setting, f"{times[engines[0]]:.1f}", *faster))
+    engines = tuple(dict.fromkeys(engine for case in cases for engine in case["ms"]))
+    rows = tuple(
+        (
+            *(f"{case[name]}" for name in ("threads", "size", "batch")),
+            *(_time(case["ms"], engine, engines[0]) for engine in engines),
+        )
+        for case in cases
+    )
     columns = ("threads", "px", "batch", *(f"{engine}, ms" for engine in engines))
-    return Table(columns, tuple(rows), "r" * len(columns), _source(records["latency"]))
+    return Table(columns, rows, "r" * len(columns), _source(records["latency"]))
+
+
+def _time(times: Mapping[str, float], engine: str, reference: str) -> str:
+    """Write milliseconds and the ratio to the reference; a dash for what was not measured."""
+    if engine not in times:
+        return NOTHING
+    if engine == reference or reference not in times:
+        return f"{times[engine]:.1f}"
+    return f"{times[engine]:.1f} ({times[reference] / times[engine]:.1f}x)"
 
 
 def plain(name: str) -> Callable[[Records], Table]:
@@ -242,6 +279,8 @@ NEEDS = {
 """Tables that are there only when something was measured, and the record they are made of."""
 
 NOT_MEASURED = "Not measured yet.\n"
+ABSENT = {"ablation": "What each of them does alone has not been measured yet.\n"}
+"""What stands in the place of a table that is not there, if not `NOT_MEASURED`."""
 
 
 def build_tables(records: Records) -> dict[str, Table]:
@@ -263,7 +302,7 @@ def rewrite(text: str, tables: Mapping[str, Table], path: str) -> str:
         if found[2] in tables:
             return f"{found[1]}{tables[found[2]].markdown()}{found[3]}"
         if found[2] in NEEDS:
-            return f"{found[1]}{NOT_MEASURED}{found[3]}"
+            return f"{found[1]}{ABSENT.get(found[2], NOT_MEASURED)}{found[3]}"
         raise KeyError(f"{path} wants the table {found[2]}; there are {', '.join(tables)}")
 
     return MARKED.sub(replace, text)
@@ -282,9 +321,9 @@ def for_typst(tables: Mapping[str, Table]) -> dict[str, Any]:
     return {name: asdict(table) for name, table in tables.items()}
 
 
-def figure(column: Column, group: Group, name: str) -> str:
+def figure(column: Column | None, group: Group, name: str) -> str:
     """Write one figure without its interval, for running text; a dash where there is none."""
-    value = _value(column, group, name)
+    value = _value(column, group, name) if column else None
     return _number(name, value.value) if value else NOTHING
 
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facesketch.checkpoint import list_checkpoints, step_of
+from facesketch import checkpoint
 from facesketch.config import build_config
 from facesketch.run_folder import LOGS_NAME
 from facesketch.settings import load_toml
 
 CURVES = ("gan_sketch", "gan_photo", "cycle_sketch", "cycle_photo", "disc_sketch", "disc_photo")
-ROW = ("run", "px", "batch", "steps", "images a domain", "minutes")
+ROW = ("run", "px", "batch", "steps", "images a domain", "minutes", "on")
 NUM_POINTS = 60
 """Points of a curve; each is the mean of the logged steps around it."""
 
@@ -43,7 +44,8 @@ def read(run: Path, first_image: int) -> dict[str, Any]:
     lines = (run / LOGS_NAME / "losses.jsonl").read_text(encoding="utf-8").splitlines()
     logged = [json.loads(line) for line in lines]
     parts = np.array_split(np.arange(len(logged)), min(NUM_POINTS, len(logged)))
-    steps = step_of(list_checkpoints(run)[-1])  # the last one, which is exported; logs skip some
+    last = checkpoint.load_latest(run)  # which is exported; logs skip some steps
+    steps = last.step
     speeds = [line["images_per_second"] for line in logged if line.get("images_per_second")]
     minutes = float(np.mean([1 / speed for speed in speeds])) * steps * config.batch_size / 60
     return {
@@ -53,6 +55,7 @@ def read(run: Path, first_image: int) -> dict[str, Any]:
         "steps": steps,
         "images a domain": steps * config.batch_size,
         "minutes": round(minutes),
+        "on": trained_on(last.environment),
         "first_image": first_image,
         "last_image": first_image + steps * config.batch_size,
         "curves": {"step": [float(np.mean([logged[i]["step"] for i in part])) for part in parts]}
@@ -61,6 +64,14 @@ def read(run: Path, first_image: int) -> dict[str, Any]:
             for name in CURVES
         },
     }
+
+
+def trained_on(environment: Mapping[str, str]) -> str:
+    """Say what a run was trained on, from what its checkpoint says of the machine."""
+    if environment["device"] != "cpu":
+        return "a GPU"
+    threads = int(environment["threads"])
+    return f"{threads} CPU core{'s' if threads > 1 else ''}"
 
 
 if __name__ == "__main__":

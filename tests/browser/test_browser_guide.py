@@ -48,7 +48,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         pytest.skip("onnxruntime-web is not in node_modules")
     (page,) = blocks(ROOT / "docs" / "how-to" / "browser.md", ("html",))
     (tmp_path / "index.html").write_text(page.code, encoding="utf-8")
-    shutil.copy(SHIPPED_WEIGHTS / "photo2sketch.onnx", tmp_path)
+    shutil.copy(SHIPPED_WEIGHTS / "photo2sketch-line.onnx", tmp_path)
     for path in PACKAGE.glob("ort-wasm-simd-threaded.*"):
         shutil.copy(path, tmp_path)
     shutil.copy(PACKAGE / "ort.wasm.min.mjs", tmp_path)

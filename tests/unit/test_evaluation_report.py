@@ -54,8 +54,9 @@ def test_nothing_is_best_within_the_intervals() -> None:
     assert best(page("ssim", figure(0.2), figure(0.2))) == []
 
 
-def test_a_checkerboard_has_no_best() -> None:
-    assert best(page("checkerboard", figure(-1), figure(3))) == []
+@pytest.mark.parametrize("name", ["checkerboard", "latency"])
+def test_some_figures_have_no_best(name: str) -> None:
+    assert best(page(name, figure(-1), figure(3))) == []
 
 
 def test_shares_are_shown_in_percent() -> None:

@@ -108,7 +108,8 @@ METRICS: dict[str, Metric] = {
         "ms",
         "lower",
         1,
-        "Median time of one picture on one CPU thread, batch 1, beside all else the machine did.",
+        "Median time of one picture on one CPU thread, batch 1, beside all else the machine did. "
+        "Sets are timed one after the other: small differences say nothing.",
     ),
 }
 
