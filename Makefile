@@ -88,6 +88,7 @@ report: .venv-test/ready ## Build docs/report/facesketch.pdf and all tables from
 bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/train_step.py
 	.venv-test/bin/python benchmarks/convert_time.py
+	.venv-test/bin/python benchmarks/convert_throughput.py
 	.venv-test/bin/python benchmarks/serving.py
 	.venv-test/bin/python benchmarks/loading_memory.py
 	.venv-test/bin/python benchmarks/domain_accuracy.py $(DATA)/faces/test $(DATA)/fs2k/test

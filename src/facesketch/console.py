@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -22,7 +23,8 @@ CONSOLE = Console(stderr=True, highlight=False)
 def progress_bar() -> Progress:
     """A progress bar with count, share, time spent and time left; silent when not a terminal.
 
-    While it is shown, log records go through the same console. Use it as a context manager.
+    While it is shown, log records go through the same console, and what is printed on the terminal
+    stands above it. Use it as a context manager.
     """
     _route_logging()
     return Progress(
@@ -34,6 +36,7 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         console=CONSOLE,
         disable=not CONSOLE.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # results that go to a file stay results
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -36,6 +37,12 @@ MAX_LINES = 20
     type=click.Path(path_type=Path),
     help="A folder, or a .png, .jpg or .webp file for one picture; - for standard output.  "
     "[default: NAME_sketch.png or NAME_photo.png beside each picture]",
+)
+@click.option(
+    "--format",
+    "image_format",
+    type=click.Choice(["png", "jpg", "webp"]),
+    help="Of results in folders; jpg is written in a tenth of png's time.  [default: png]",
 )
 @click.option(
     "--weights",
@@ -73,18 +80,26 @@ MAX_LINES = 20
     help="cpu, openvino (the extra fast), cuda, coreml, directml or the name of an ONNX Runtime "
     "provider.",
 )
+@click.option(
+    "--num-workers",
+    metavar="NUMBER",
+    type=click.IntRange(min=1),
+    help="Processes for many pictures; each takes about 160 MB.  [default: one a core]",
+)
 @click.option("--overwrite", is_flag=True, help="Make results again that are there already.")
 def convert(
     *,
     paths: tuple[str, ...],
     to: Literal["sketch", "photo"] | None,
     out: Path | None,
+    image_format: str | None,
     weights: Path | None,
     style: str | None,
     size: int | None,
     align: Literal["portrait", "whole"] | None,
     faces: Literal["largest", "all"] | None,
     device: str,
+    num_workers: int | None,
     overwrite: bool,
 ) -> None:
     """Turn photos into sketches and sketches into photos.
@@ -93,10 +108,9 @@ def convert(
     standard input. Results that are there already are kept; run again to continue.
     """
     from facesketch.console import progress_bar  # noqa: PLC0415
-    from facesketch.convert.as_is import convert_jobs  # noqa: PLC0415
-    from facesketch.convert.by_faces import Request, convert_faces  # noqa: PLC0415
-    from facesketch.convert.plan import STREAM, plan_jobs  # noqa: PLC0415
-    from facesketch.translator import Translator  # noqa: PLC0415
+    from facesketch.convert.all_cores import Settings, convert_all  # noqa: PLC0415
+    from facesketch.convert.by_faces import Request  # noqa: PLC0415
+    from facesketch.convert.plan import is_stream, plan_jobs  # noqa: PLC0415
 
     if faces and not align:
         raise UsageError("--faces says which faces --align goes by; give --align too.")
@@ -105,68 +119,84 @@ def convert(
     direction: Direction | None = None
     if to is not None:
         direction = "photo2sketch" if to == "sketch" else "sketch2photo"
-    plan = plan_jobs(paths, direction=direction, output=out, overwrite=overwrite)
-    to_stream = any(STREAM in targets.values() for targets in plan.jobs.values())
+    suffix = None if image_format is None else f".{image_format}"
+    plan = plan_jobs(paths, direction=direction, output=out, suffix=suffix, overwrite=overwrite)
+    to_stream = is_stream(plan.jobs)
     if to_stream and sys.stdout.isatty():
         raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
-    translator = Translator(weights, style=style, device=device)
-    if align:
-        request = Request(align, faces or "largest", size)
-        converted = convert_faces(plan.jobs, translator, request)
-    else:
-        converted = convert_jobs(plan.jobs, translator, size=size)
-    tasks: list[Task] = []
-    with progress_bar() as progress:
+    for leftover in plan.leftovers:
+        with suppress(OSError):  # it is hidden and does no harm
+            leftover.unlink()
+    request = Request(align, faces or "largest", size) if align else None
+    settings = Settings(weights, style, device, size, request)
+    report = _Report(plan, all_faces=faces == "all")
+    converted = convert_all(plan.jobs, settings, num_workers=num_workers)
+    with closing(converted), progress_bar() as progress:
         bar = progress.add_task("Converting", total=len(plan.jobs))
         for task in converted:
-            tasks.append(task)
+            for line in report.add(task):
+                click.echo(line, err=to_stream)
+            if task.error:
+                click.echo(f"facesketch: {task.error}", err=True)
             progress.advance(bar)
-    for line in _report(plan, tasks, faces):
+    for line in report.end():
         click.echo(line, err=to_stream)
-    failed = [task for task in tasks if task.error]
-    for task in failed:
-        click.echo(f"facesketch: {task.error}", err=True)
-    if failed:
+    if report.num_failed:
         raise click.exceptions.Exit(1)
 
 
-def _report(
-    plan: Plan, tasks: list[Task], faces: Literal["largest", "all"] | None
-) -> Iterator[str]:
-    """Say what became of the pictures: one line each, or in short where they are many."""
-    converted = [task for task in tasks if task.result]
-    if len(tasks) + len(plan.done) <= MAX_LINES:
-        for task in converted:
-            yield _line(task, faces)
-        for source, result in plan.done.items():
-            yield f"{source}: skipped, {result} is there (--overwrite makes it again)"
-    else:
-        num_sketches = sum(task.direction == "photo2sketch" for task in converted)
-        yield (
-            f"{len(tasks) + len(plan.done):,} pictures: {num_sketches:,} drawn as sketches, "
-            f"{len(converted) - num_sketches:,} turned into photos, {len(plan.done):,} skipped "
-            f"(their results are there), {len(tasks) - len(converted):,} failed"
-        )
-        for task in converted:
-            if task.note or (task.guess and not task.guess.is_sure):
-                yield _line(task, faces)
-    if plan.left_out:
-        yield f"{len(plan.left_out):,} more left out: they are results of an earlier run"
-    if len(plan.left_out) <= MAX_LINES:
-        yield from (f"  {path}" for path in plan.left_out)
+class _Report:
+    """What is said of the pictures: one line each, or where they are many, of the doubtful ones.
+
+    It keeps counts only, so that it does not grow with them.
+    """
+
+    def __init__(self, plan: Plan, *, all_faces: bool) -> None:
+        self.plan = plan
+        self.all_faces = all_faces
+        self.is_short = len(plan.jobs) + len(plan.done) <= MAX_LINES
+        self.num_failed = 0
+        self.num_converted = {"photo2sketch": 0, "sketch2photo": 0}
+
+    def add(self, task: Task) -> Iterator[str]:
+        """Count a picture and say what there is to say of it."""
+        if task.error or not task.direction:
+            self.num_failed += 1
+            return
+        self.num_converted[task.direction] += 1
+        if self.is_short or task.note or (task.guess and not task.guess.is_sure):
+            yield _line(task, all_faces=self.all_faces)
+
+    def end(self) -> Iterator[str]:
+        """Sum up, when all pictures have been added."""
+        num_done = len(self.plan.done)
+        if self.is_short:
+            for source, result in self.plan.done.items():
+                yield f"{source}: skipped, {result} is there (--overwrite makes it again)"
+        else:
+            num_sketches, num_photos = self.num_converted.values()
+            yield (
+                f"{num_sketches + num_photos + num_done + self.num_failed:,} pictures: "
+                f"{num_sketches:,} drawn as sketches, {num_photos:,} turned into photos, "
+                f"{num_done:,} skipped (their results are there), {self.num_failed:,} failed"
+            )
+        if self.plan.num_left_out:
+            yield f"{self.plan.num_left_out:,} more left out: they are results of an earlier run"
+        if self.plan.num_left_out <= len(self.plan.left_out):
+            yield from (f"  {path}" for path in self.plan.left_out)
 
 
-def _line(task: Task, faces: Literal["largest", "all"] | None) -> str:
+def _line(task: Task, *, all_faces: bool) -> str:
     """Say what a picture was taken for, how sure that is if it is not, and what came of it."""
     taken_for = ""
     if task.guess:
         unsure = "" if task.guess.is_sure else f" (unsure: {task.guess.probability:.0%})"
         taken_for = f": {task.guess.domain}{unsure}"
     results = ", ".join(str(path) for path in [task.result, *task.others])
-    return f"{task.source}{taken_for} -> {results}{_faces(task, faces)}"
+    return f"{task.source}{taken_for} -> {results}{_faces(task, all_faces=all_faces)}"
 
 
-def _faces(task: Task, faces: Literal["largest", "all"] | None) -> str:
+def _faces(task: Task, *, all_faces: bool) -> str:
     """Say how many faces were found, where they were looked for, and if only one was taken."""
     if task.note:
         return f" ({task.note})"
@@ -174,4 +204,4 @@ def _faces(task: Task, faces: Literal["largest", "all"] | None) -> str:
         return ""
     if task.num_faces == 1:
         return " (1 face)"
-    return f" ({task.num_faces} faces{'' if faces == 'all' else ', the largest taken'})"
+    return f" ({task.num_faces} faces{'' if all_faces else ', the largest taken'})"

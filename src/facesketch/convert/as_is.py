@@ -2,14 +2,12 @@
 
 While one batch is in the network, threads decode the next one and write the last one, so that
 memory holds a few batches at working size and one full picture a thread; of very large pictures one
-in all.
+in all processes.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -19,16 +17,15 @@ from facesketch.convert.plan import Targets
 from facesketch.convert.task import (
     Task,
     decide_direction,
-    make_classifier,
     make_tasks,
     picture_too_large,
     result_too_large,
     turn_of,
     write_result,
 )
-from facesketch.domain import DomainClassifier
 from facesketch.errors import ImageError
 from facesketch.images import Float32Array
+from facesketch.parallel import in_chunks, num_cores, shared_lock
 from facesketch.translator import BATCH_SIZE, Prepared, Translator, result_size
 
 DRAFT_SIZE = 1024  # shorter side that is decoded of a large JPEG: the network sees less
@@ -38,8 +35,8 @@ T = TypeVar("T")
 
 
 def convert_jobs(
-    jobs: dict[Path, Targets], translator: Translator, *, size: int | None = None
-) -> Iterator[Task]:
+    jobs: Mapping[Path, Targets], translator: Translator, *, size: int | None = None
+) -> Generator[Task]:
     """Convert pictures; one that fails does not stop the others.
 
     Args:
@@ -53,26 +50,22 @@ def convert_jobs(
     Raises:
         WeightsError: If a generator is missing or fails.
     """
-    tasks = make_tasks(jobs)
-    batches = [tasks[start : start + BATCH_SIZE] for start in range(0, len(tasks), BATCH_SIZE)]
-    classifier = make_classifier(tasks)
-    pool = ThreadPoolExecutor(min(MAX_WORKERS, os.cpu_count() or 1))
-    large = threading.Lock()
+    pool = ThreadPoolExecutor(min(MAX_WORKERS, num_cores()))
 
     def load(batch: Sequence[Task]) -> list[Future[Prepared | None]]:
-        return [pool.submit(_load, task, translator, classifier, size, large) for task in batch]
+        return [pool.submit(_load, task, translator, size) for task in batch]
 
     def save(batch: Sequence[Task], loading: list[Future[Prepared | None]]) -> list[Future[None]]:
         prepared = [future.result() for future in loading]
         loaded = [(task, item) for task, item in zip(batch, prepared, strict=True) if item]
         translated = translator.run_prepared([item for _, item in loaded])
         return [
-            pool.submit(_save, task, item, planes, translator, large)
+            pool.submit(_save, task, item, planes, translator)
             for (task, item), planes in zip(loaded, translated, strict=True)
         ]
 
     try:
-        loading = ((batch, load(batch)) for batch in batches)
+        loading = ((batch, load(batch)) for batch in in_chunks(make_tasks(jobs), BATCH_SIZE))
         saving = ((batch, save(batch, futures)) for batch, futures in _one_ahead(loading))
         for batch, futures in _one_ahead(saving):
             for future in futures:
@@ -91,20 +84,14 @@ def _one_ahead(items: Iterable[T]) -> Iterator[T]:
     yield from previous
 
 
-def _load(
-    task: Task,
-    translator: Translator,
-    classifier: DomainClassifier | None,
-    size: int | None,
-    large: threading.Lock,
-) -> Prepared | None:
+def _load(task: Task, translator: Translator, size: int | None) -> Prepared | None:
     """Decode a picture, decide what it becomes, bring it to working size; None if it is broken."""
     try:
         own_size = images.upright_size(task.picture)
         wanted = result_size(own_size, size)
-        with turn_of(own_size, large):
+        with turn_of(own_size, shared_lock()):
             image = images.open_image(task.picture, draft_size=DRAFT_SIZE)
-            direction = decide_direction(task, image, classifier)
+            direction = decide_direction(task, image)
             prepared = translator.prepare(image, direction, size=wanted)
     except ImageError as error:
         task.error = error
@@ -116,15 +103,9 @@ def _load(
     return prepared
 
 
-def _save(
-    task: Task,
-    prepared: Prepared,
-    planes: Float32Array,
-    translator: Translator,
-    large: threading.Lock,
-) -> None:
+def _save(task: Task, prepared: Prepared, planes: Float32Array, translator: Translator) -> None:
     """Bring a result to its size and write it."""
-    with turn_of(prepared.result_size, large):
+    with turn_of(prepared.result_size, shared_lock()):
         try:
             image = translator.finish(prepared, planes)
         except MemoryError:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from facesketch import images
-from facesketch.convert.plan import STREAM, Targets, numbered
+from facesketch.convert.plan import Targets, is_stream, numbered
 from facesketch.convert.task import (
     Task,
     decide_direction,
-    make_classifier,
     make_tasks,
     picture_too_large,
     write_result,
 )
-from facesketch.domain import DomainClassifier
 from facesketch.errors import ImageError, UsageError
 from facesketch.framing import Chosen, Framing, translate_faces
+from facesketch.parallel import map_ahead
 from facesketch.translator import Translator
 
 DRAFT_SIZE = 2048  # shorter side that is decoded of a large JPEG: faces may be small in it
@@ -43,8 +42,8 @@ class Request:
 
 
 def convert_faces(
-    jobs: dict[Path, Targets], translator: Translator, request: Request
-) -> Iterator[Task]:
+    jobs: Mapping[Path, Targets], translator: Translator, request: Request
+) -> Generator[Task]:
     """Convert pictures by their faces; one that fails does not stop the others.
 
     Where there are several portraits, the largest face's gets the name that was planned, the next
@@ -63,27 +62,22 @@ def convert_faces(
         UsageError: If several portraits would go to standard output.
         WeightsError: If a network is missing or fails.
     """
-    is_stream = any(STREAM in targets.values() for targets in jobs.values())
-    if is_stream and request.framing == "portrait" and request.faces == "all":
+    if is_stream(jobs) and request.framing == "portrait" and request.faces == "all":
         raise UsageError(
             "Standard output takes one picture, not a portrait of every face; give -o a file."
         )
-    tasks = make_tasks(jobs)
-    classifier = make_classifier(tasks)
     pool = ThreadPoolExecutor(MAX_WORKERS)
-    convert = partial(_convert, translator=translator, classifier=classifier, request=request)
+    convert = partial(_convert, translator=translator, request=request)
     try:
-        yield from pool.map(convert, tasks)
+        yield from map_ahead(pool, convert, make_tasks(jobs), MAX_WORKERS)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _convert(
-    task: Task, translator: Translator, classifier: DomainClassifier | None, request: Request
-) -> Task:
+def _convert(task: Task, translator: Translator, request: Request) -> Task:
     """Take one picture from its file to its results; what goes wrong is noted."""
     try:
-        _convert_or_raise(task, translator, classifier, request)
+        _convert_or_raise(task, translator, request)
     except ImageError as error:
         task.error = error
     except MemoryError:
@@ -91,12 +85,10 @@ def _convert(
     return task
 
 
-def _convert_or_raise(
-    task: Task, translator: Translator, classifier: DomainClassifier | None, request: Request
-) -> None:
+def _convert_or_raise(task: Task, translator: Translator, request: Request) -> None:
     original_size = images.upright_size(task.picture)
     image = images.open_image(task.picture, draft_size=DRAFT_SIZE)
-    task.direction = decide_direction(task, image, classifier)
+    task.direction = decide_direction(task, image)
     framed = translate_faces(
         translator,
         image,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import threading
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,33 +50,24 @@ class Task:
     note: str | None = None
 
 
-def make_tasks(jobs: dict[Path, Targets]) -> list[Task]:
-    """Turn a plan's jobs into tasks; standard input is read."""
-    return [
-        Task(source, targets, sys.stdin.buffer.read() if source == STREAM else source)
-        for source, targets in jobs.items()
-    ]
-
-
-def make_classifier(tasks: list[Task]) -> DomainClassifier | None:
-    """Load what tells photos from sketches, if nobody said that of all pictures."""
-    return DomainClassifier() if any(len(task.targets) > 1 for task in tasks) else None
+def make_tasks(jobs: Mapping[Path, Targets]) -> Iterator[Task]:
+    """Turn a plan's jobs into tasks, one by one; standard input is read."""
+    for source, targets in jobs.items():
+        yield Task(source, targets, sys.stdin.buffer.read() if source == STREAM else source)
 
 
 def turn_of(
-    size: tuple[int, int], large: threading.Lock, num_pixels: int = LARGE_PIXELS
+    size: tuple[int, int], large: AbstractContextManager[object], num_pixels: int = LARGE_PIXELS
 ) -> AbstractContextManager[object]:
     """Let very large pictures wait for one another; the others need not."""
     return large if size[0] * size[1] > num_pixels else nullcontext()
 
 
-def decide_direction(
-    task: Task, image: Image.Image, classifier: DomainClassifier | None
-) -> Direction:
+def decide_direction(task: Task, image: Image.Image) -> Direction:
     """Say which way a picture goes; what it was taken for, if nobody had said, is noted."""
-    if classifier is None or len(task.targets) == 1:
+    if len(task.targets) == 1:
         return next(iter(task.targets))
-    task.guess = classifier.guess(image)
+    task.guess = DomainClassifier().guess(image)
     return DIRECTION_FROM[task.guess.domain]
 
 
