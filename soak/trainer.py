@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch._dynamo  # imported here once, not in each fork: as are the next four
-import torch.utils.tensorboard  # noqa: F401
+import torch.utils.tensorboard
 from PIL import Image
 
 import facesketch.cli.train
@@ -35,10 +35,12 @@ _PHASES = {
     SAMPLES: (training._Loop, "_save_samples"),
     VALIDATION: (training._Loop, "_measure"),
 }
-NUM_VALIDATED = 12
+torch.set_num_threads(1)  # sums have another order on another number of threads
+
+NUM_VALIDATED = 4
 """Images that do for a validation here; for figures that say something it takes more."""
 
-PATIENCE_S = 300
+PATIENCE_S = 1800
 """A trainer that takes longer counts as hung."""
 
 EVERY: dict[str, Any] = {
