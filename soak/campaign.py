@@ -41,11 +41,14 @@ class Report:
         if wrong is not None:
             self.broken.setdefault(tried, []).append(wrong)
 
-    def merge(self, other: Report) -> None:
-        """Take in what another campaign reported."""
-        self.outcomes |= other.outcomes
-        self.broken |= other.broken
-        self.measured |= other.measured
+    def merge(self, name: str, other: Report) -> None:
+        """Take in what another campaign reported; its rows keep their own words."""
+        for tried, ends in other.outcomes.items():
+            self.outcomes.setdefault(tried, Counter()).update(ends)
+        for tried, texts in other.broken.items():
+            self.broken.setdefault(tried, []).extend(texts)
+        if other.measured:
+            self.measured[name] = other.measured
 
     @property
     def is_good(self) -> bool:
@@ -102,12 +105,13 @@ def run(campaign: Campaign, description: str | None, *, count: int, of_what: str
     parser.add_argument("--count", type=int, default=count, help=f"{of_what} [{count}]")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the report as JSON, too")
     args = parser.parse_args()
-    finish(campaign(args.seed, args.count), args.out)
+    report = campaign(args.seed, args.count)
+    report.tell()
+    finish(report, args.out)
 
 
 def finish(report: Report, out: Path | None) -> None:
-    """Tell a report, write it if asked to, and exit."""
-    report.tell()
+    """Write a report if asked to, and exit with 1 if a promise was broken."""
     if out is not None:
         out.write_text(report.to_json() + "\n", encoding="utf-8")
     sys.exit(0 if report.is_good else 1)

@@ -119,7 +119,7 @@ def resident_mb(server: Server) -> float:
 def settled_mb(server: Server) -> float:
     """Return the resident memory once nothing is under way."""
     time.sleep(SETTLE_S)
-    return min(resident_mb(server) for _ in range(10))
+    return resident_mb(server)
 
 
 def check_afterwards(server: Server, seed: int, report: Report) -> None:

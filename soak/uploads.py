@@ -32,9 +32,9 @@ def upload(seed: int, count: int, *options: str) -> Report:
         num_first = min(MOST_WARM_UP, count // 5)
         first = (hostile_request(WARM_UP_SEED, number) for number in range(num_first))
         load.drive(server, first, warm_up)
-        before = load.settled_mb(server)
+        before = load.settled_mb(server) if count >= ENOUGH else load.resident_mb(server)
         memory = load.drive(server, (hostile_request(seed, n) for n in range(count)), report)
-        after = load.settled_mb(server)
+        after = load.settled_mb(server) if count >= ENOUGH else load.resident_mb(server)
     finally:
         load.check_afterwards(server, seed, report)
     growth = after / before - 1

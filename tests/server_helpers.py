@@ -55,5 +55,8 @@ class Server:
         """Stop it as a service manager does, if it runs; return what it wrote to stderr."""
         self.process.terminate()
         self.process.communicate(timeout=60)
-        self._log.seek(0)
-        return self._log.read()
+        if not self._log.closed:
+            with self._log:
+                self._log.seek(0)
+                self.errors = self._log.read()
+        return self.errors
