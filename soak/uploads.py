@@ -17,7 +17,7 @@ from soak.requests import hostile_request
 
 WARM_UP_SEED = -1
 MOST_WARM_UP = 2_000
-"""Requests that come first, a fifth as many at most: memory that runtimes keep for the largest
+"""Requests that come first, half as many at most: memory that runtimes keep for the largest
 pictures, of each generator and thread, is taken once."""
 
 MOST_GROWTH, ENOUGH = 0.05, 1_000
@@ -29,7 +29,7 @@ def upload(seed: int, count: int, *options: str) -> Report:
     report, warm_up = Report(), Report()
     server = Server(*options)
     try:
-        num_first = min(MOST_WARM_UP, count // 5)
+        num_first = min(MOST_WARM_UP, count // 2)
         first = (hostile_request(WARM_UP_SEED, number) for number in range(num_first))
         load.drive(server, first, warm_up)
         before = load.settled_mb(server) if count >= ENOUGH else load.resident_mb(server)

@@ -109,13 +109,13 @@ class _OnnxSession:
         data = read_checked(path)
         try:
             self._session = ort.InferenceSession(data, options, providers=[provider])
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise WeightsError(f"{path} cannot be loaded: {first_line(error)}") from error
         if provider not in self._session.get_providers():
             raise UsageError(
                 f"{provider} could not be started; check its driver or use --device cpu."
             )
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         # DirectML sessions take one call at a time; the others may be shared.
         self._turn = threading.Lock() if is_directml else nullcontext()
 

@@ -47,6 +47,13 @@ def test_a_shipped_network_that_was_changed_by_one_bit_is_refused(
         read_checked(Path(own))
 
 
+def test_metadata_that_are_no_text_are_refused_with_a_sentence(tmp_path: Path) -> None:
+    path = write_generator(tmp_path, "photo2sketch")
+    path.write_bytes(path.read_bytes().replace(b"licence", b"licen\xff\xff"))
+    with pytest.raises(WeightsError, match=r"photo2sketch\.onnx cannot be loaded"):
+        Translator(tmp_path).to_sketch(Image.new("RGB", (64, 64)))
+
+
 def test_a_file_that_is_larger_than_any_generator_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "photo2sketch.onnx"
     path.touch()
