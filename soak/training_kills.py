@@ -42,6 +42,9 @@ STEPS_A_KILL = 3
 TYPICAL_S = {START: 1.0, STEP: 0.1, CHECKPOINT: 0.1, SAMPLES: 0.05, VALIDATION: 1.0}
 """How long each may take, until it was measured."""
 
+MOST_S = 5.0
+"""Longest wait before a kill, however slow the machine is: a run must not get on too far."""
+
 
 def kill_training(seed: int, count: int) -> Report:
     """Kill one run `count` times and compare its end with that of an undisturbed one."""
@@ -79,7 +82,7 @@ def _kill_all(
         trainer = Trainer(words, run.with_suffix(".log"))
         is_there = moment == START or trainer.reaches(moment, rng.randint(1, MOMENTS[moment]))
         if is_there:
-            time.sleep(rng.uniform(0, typical[moment]))
+            time.sleep(rng.uniform(0, min(typical[moment], MOST_S)))
             trainer.kill()
         code = trainer.wait()
         if code != -signal.SIGKILL:
