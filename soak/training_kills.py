@@ -101,7 +101,7 @@ def finish_and_compare(run: Path, whole: Path) -> str | None:
     log = run.with_suffix(".log")
     if code := Trainer(resumed(run), log).wait():
         return f"exit code {code} at the end: {last_line(log)}"
-    if "broken" in log.read_text(encoding="utf-8"):
+    if ".pt is broken" in log.read_text(encoding="utf-8"):
         return "a checkpoint was broken"
     if left := [str(path) for path in run.rglob("*.partial")]:
         return f"{left} were left"
