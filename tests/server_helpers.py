@@ -6,6 +6,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,12 @@ class Server:
 
     def __init__(self, *options: str, **environment: str) -> None:
         command = [sys.executable, "-m", "facesketch", "serve", "--port", "0", *options]
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115  # a pipe fills up
         self.process = subprocess.Popen(
             command,
             env=os.environ | environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._log,
             text=True,
         )
         assert self.process.stdout is not None
@@ -52,4 +54,9 @@ class Server:
     def stop(self) -> str:
         """Stop it as a service manager does, if it runs; return what it wrote to stderr."""
         self.process.terminate()
-        return self.process.communicate(timeout=60)[1]
+        self.process.communicate(timeout=60)
+        if not self._log.closed:
+            with self._log:
+                self._log.seek(0)
+                self.errors = self._log.read()
+        return self.errors

@@ -121,6 +121,12 @@ def one_thread_environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": source}
 
 
+def children(pid: int) -> list[int]:
+    """Return the processes that a process has started; asks /proc."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(number) for number in text.split()]
+
+
 def logged(run: Path) -> list[dict[str, float]]:
     """Read a run's losses.jsonl."""
     text = (run / "logs" / "losses.jsonl").read_text(encoding="utf-8")

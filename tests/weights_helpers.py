@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -27,7 +29,7 @@ def write_generator(
     direction: Direction,
     *,
     size_multiple: int = 8,
-    changes: dict[str, object] | None = None,
+    changes: Mapping[str, object] | None = None,
     weight: list[float] | None = None,
 ) -> Path:
     """Write a tiny generator with honest metadata: luma one way, a tint the other way.
@@ -39,7 +41,8 @@ def write_generator(
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     to_sketch = direction == "photo2sketch"
-    shape_in, shape_out = (3, 1) if to_sketch else (1, 3)
+    shapes: tuple[Literal[1, 3], Literal[1, 3]] = (3, 1) if to_sketch else (1, 3)
+    shape_in, shape_out = shapes
     nodes, source = [], INPUT_NAME
     if size_multiple == 4:
         pool = {"kernel_shape": [2, 2], "strides": [2, 2]}

@@ -26,7 +26,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results"
-MEASURED = ("src", "benchmarks", "recipes", ":!*.md")
+MEASURED = ("src", "benchmarks", "soak", "recipes", ":!*.md")
 """What a measurement may depend on, as git names it; it has to be committed before."""
 
 Sentence = Annotated[str, StringConstraints(min_length=3, strip_whitespace=True)]

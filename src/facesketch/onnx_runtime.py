@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from importlib import resources
 
 from facesketch.errors import WeightsError
+from facesketch.weights_check import SHIPPED, read_checked
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -37,14 +37,11 @@ def shipped_session(name: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    path = SHIPPED / name
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing from the package; install facesketch again.")
+    weights = read_checked(path)
     try:
-        weights = resources.files("facesketch").joinpath("weights", name).read_bytes()
         return ort.InferenceSession(weights, options, providers=["CPUExecutionProvider"])
-    except FileNotFoundError as error:
-        raise WeightsError(
-            f"weights/{name} is missing from the package; install facesketch again."
-        ) from error
     except Exception as error:  # onnxruntime's errors have no public base class
-        raise WeightsError(
-            f"weights/{name} of the package is broken; install facesketch again."
-        ) from error
+        raise WeightsError(f"{path} cannot be loaded; install facesketch again.") from error

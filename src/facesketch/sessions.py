@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from facesketch.errors import MissingExtraError, UsageError, WeightsError
 from facesketch.onnx_runtime import ort
 from facesketch.parallel import num_cores
+from facesketch.weights_check import read_checked
 from facesketch.weights_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, int8_path
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def open_session(path: Path, provider: str, num_threads: int | None) -> Session:
 
     Raises:
         UsageError: If the device cannot be started.
-        WeightsError: If the file is broken.
+        WeightsError: If the file is broken, or none that may be loaded.
     """
     if provider == OPENVINO:
         int8 = int8_path(path)
@@ -105,15 +106,16 @@ class _OnnxSession:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         is_directml = provider == PROVIDERS["directml"]
         options.enable_mem_pattern = not is_directml  # not supported there
+        data = read_checked(path)
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
+            self._session = ort.InferenceSession(data, options, providers=[provider])
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise WeightsError(f"{path} cannot be loaded: {first_line(error)}") from error
         if provider not in self._session.get_providers():
             raise UsageError(
                 f"{provider} could not be started; check its driver or use --device cpu."
             )
-        self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         # DirectML sessions take one call at a time; the others may be shared.
         self._turn = threading.Lock() if is_directml else nullcontext()
 
@@ -140,8 +142,9 @@ class _OpenVinoSession:
             "INFERENCE_NUM_THREADS": streams * threads,
             "ENABLE_CPU_PINNING": False,  # other programs and our own threads use these cores too
         }
+        data = read_checked(path)
         try:
-            model = openvino.Core().read_model(path)
+            model = openvino.Core().read_model(data)
             self._compiled = openvino.compile_model(model, "CPU", settings)
         except Exception as error:  # OpenVINO's errors are plain RuntimeErrors
             raise WeightsError(f"{path} cannot be loaded: {first_line(error)}") from error

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from facesketch.errors import UsageError, WeightsError
+from facesketch.protobuf import fields
 from facesketch.weights_info import Direction, WeightsInfo, file_name
 
 FIRST_STYLE = "line"
@@ -20,11 +18,8 @@ STYLE_FILE = re.compile(r"photo2sketch-([a-z0-9_]{1,40})\.onnx")
 METADATA_FIELD, KEY_FIELD, VALUE_FIELD = 14, 1, 2
 """Numbers of ModelProto.metadata_props, and of what stands in each, in onnx.proto."""
 
-IS_NUMBER, HAS_LENGTH = 0, 2
-"""Protobuf's wire types of the fields that these have."""
-
-MAX_METADATA_BYTES, MAX_FIELD_BYTES = 1_000_000, 2**31
-"""Longest field that is read, and that protobuf can have."""
+MAX_METADATA_BYTES = 1_000_000
+"""Longest entry that is read."""
 
 
 def available_styles(folder: Path) -> tuple[str, ...]:
@@ -110,38 +105,9 @@ def read_metadata(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             entries = [
-                dict(_fields(io.BytesIO(entry), {KEY_FIELD, VALUE_FIELD}))
-                for _, entry in _fields(file, {METADATA_FIELD})
+                dict(fields(io.BytesIO(entry), {KEY_FIELD, VALUE_FIELD}))
+                for _, entry in fields(file, {METADATA_FIELD}, most=MAX_METADATA_BYTES)
             ]
         return {entry[KEY_FIELD].decode(): entry[VALUE_FIELD].decode() for entry in entries}
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} cannot be read; write it with `facesketch export`.") from error
-
-
-def _fields(message: BinaryIO, wanted: Container[int]) -> Iterator[tuple[int, bytes]]:
-    """Yield number and content of the wanted fields of a protobuf message; skip the others."""
-    while (tag := _number(message)) is not None:
-        number, kind = tag >> 3, tag & 7
-        size = _number(message)  # or the value
-        if kind == IS_NUMBER:
-            continue
-        limit = MAX_METADATA_BYTES if number in wanted else MAX_FIELD_BYTES
-        if kind != HAS_LENGTH or size is None or size > limit:
-            raise ValueError(f"field {number} is none of an ONNX file")
-        if number in wanted:
-            yield number, message.read(size)
-        else:
-            message.seek(size, os.SEEK_CUR)
-
-
-def _number(message: BinaryIO) -> int | None:
-    """Read a varint: seven bits a byte, the lowest first; None at the end of the message."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message.read(1)
-        if not byte:
-            return None
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise ValueError("a number is too long")

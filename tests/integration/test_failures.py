@@ -1,4 +1,7 @@
-"""What goes wrong around a training: other trainers, full disks, killed processes, moved files."""
+"""What goes wrong around a training: other trainers, killed processes, moved files.
+
+Full disks, lost workers and more are in soak/training_faults.py; test_soak.py runs a sample.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from train_helpers import (
+    children,
     command,
     newest_step,
     one_thread_environment,
@@ -56,18 +60,6 @@ def start(run: Path, **settings: object) -> subprocess.Popen[bytes]:
         assert time.monotonic() < limit
         time.sleep(0.005)
     return process
-
-
-def ended(process: subprocess.Popen[bytes], run: Path) -> str:
-    """Wait for a process to fail and return its last line."""
-    assert process.wait(timeout=PATIENCE_S) == 1
-    text = run.with_suffix(".log").read_text("utf-8")
-    assert "Traceback" not in text
-    return text.splitlines()[-1]
-
-
-def children(pid: int) -> list[int]:
-    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_a_run_that_failed_before_its_first_step_can_be_given_again(tmp_path: Path) -> None:
@@ -114,34 +106,6 @@ def test_a_killed_trainer_leaves_no_lock_though_its_workers_live_on(
     finally:
         for worker in workers:
             os.kill(worker, signal.SIGKILL)
-
-
-@linux_only
-def test_a_killed_worker_ends_the_run_with_a_sentence(data: Path, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    process = start(run, data=data, num_workers=1)
-    os.kill(children(process.pid)[0], signal.SIGKILL)
-    last = ended(process, run)
-    assert last.startswith("facesketch: a process that reads images was killed")
-    assert f"--resume {run}" in last
-
-
-@linux_only
-def test_a_full_disk_costs_no_checkpoint_and_is_said_in_a_sentence(
-    data: Path, tmp_path: Path
-) -> None:
-    import resource  # noqa: PLC0415
-
-    run = tmp_path / "run"
-    process = start(run, data=data)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-    last = ended(process, run)
-    saved = checkpoint.load_latest(run)
-    assert saved.step > 0
-    assert last.startswith("facesketch: ")
-    assert "cannot be written (" in last
-    assert f"The last checkpoint, {saved.path.name}, is whole" in last
-    assert not list(run.rglob("*.partial"))
 
 
 def test_a_run_goes_on_and_is_exported_from_any_folder(

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -138,37 +136,6 @@ def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str], log
             process.kill()
             pytest.fail(f"nothing happened: {log.read_text(encoding='utf-8')}")
         time.sleep(0.005)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is a thing of POSIX")
-def test_a_run_killed_at_any_moment_ends_equal_to_the_bit(data: Path, tmp_path: Path) -> None:
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    log = run.with_suffix(".log")
-    plan = options(data=data, steps=18, checkpoint_every=2, keep_checkpoints=2)
-    undisturbed = spawn(whole, *plan, "--out", str(whole))
-    rng = random.Random()  # noqa: S311
-    kills = []
-    for attempt in range(3):
-        before = newest_step(run)
-        words = ["--resume", str(run)] if before >= 0 else [*plan, "--out", str(run)]
-        process = spawn(run, *words)
-        if attempt == 1:  # in the middle of writing a checkpoint
-            wait_until(lambda: any(run.glob("checkpoints/*.partial")), process, log)
-        else:
-            wait_until(lambda before=before: newest_step(run) > before, process, log)
-            delay = rng.uniform(0, 0.6)
-            kills.append(delay)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(timeout=delay)
-        process.kill()
-        process.wait()
-    last = spawn(run, "--resume", str(run))
-    assert last.wait(timeout=PATIENCE_S) == 0, (kills, log.read_text(encoding="utf-8"))
-    assert "broken" not in log.read_text(encoding="utf-8")  # no half-written one was ever seen
-    assert undisturbed.wait(timeout=PATIENCE_S) == 0
-    assert_same_end(run, whole)
-    assert [line["step"] for line in logged(run)] == list(range(1, 19))
-    assert not list(run.glob("checkpoints/*.partial"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

@@ -18,7 +18,7 @@ from typing import Literal, TypedDict
 from PIL import Image
 
 from facesketch import images
-from facesketch.allocator import return_large_memory
+from facesketch.allocator import return_freed_memory, return_large_memory
 from facesketch.convert import as_is, by_faces
 from facesketch.convert.task import turn_of
 from facesketch.domain import DomainClassifier, DomainGuess
@@ -50,6 +50,10 @@ IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
     "webp": "WEBP",
 }
 """Names of file types in requests, and Pillow's."""
+
+
+TRIM_EVERY_S = 10.0
+"""Seconds from one time that freed memory is handed back to the system to the next."""
 
 
 class _Limits(TypedDict):
@@ -115,6 +119,7 @@ class Engine:
         self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
         self._current = threading.local()
         self._large = threading.Lock()
+        self._trimmed_s = time.monotonic()
         self._classifier = DomainClassifier()
         self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
         has_narrow = self._wide.is_cpu and config.num_threads > 1
@@ -151,7 +156,11 @@ class Engine:
             ClientGoneError: If the client leaves before all are converted.
         """
         with self.turnstile.admitted(is_gone, num_turns=len(files)) as ticket:
-            return [self._try(data, options, ticket, default_format) for data in files]
+            conversions = [self._try(data, options, ticket, default_format) for data in files]
+        if time.monotonic() - self._trimmed_s > TRIM_EVERY_S:
+            self._trimmed_s = time.monotonic()
+            return_freed_memory()
+        return conversions
 
     def _try(
         self, data: bytes, options: ConvertOptions, ticket: Ticket, default_format: Format

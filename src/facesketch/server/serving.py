@@ -37,11 +37,16 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
 
     def execute(self) -> None:
         error = self.request.error
-        detail = f"{error.reason}: {error.body}."
-        if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        code = HTTPStatus(error.code)
+        if (
+            code == HTTPStatus.NOT_IMPLEMENTED
+        ):  # a Transfer-Encoding that nobody has: not our failure
+            code = HTTPStatus.BAD_REQUEST
+        detail = f"{code.phrase}: {error.body}."
+        if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             detail = "The request is too large; send a smaller file."
-        body = json.dumps(problem(error.code, detail)).encode()
-        self.status = f"{error.code} {error.reason}"
+        body = json.dumps(problem(code, detail)).encode()
+        self.status = f"{code.value} {code.phrase}"
         self.response_headers.append(("Content-Type", "application/problem+json"))
         self.response_headers.extend(HEADERS.items())
         self.set_close_on_finish()
