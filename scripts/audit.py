@@ -36,7 +36,7 @@ def judge(packages: list[dict[str, Any]]) -> int:
     if not audited:
         print(
             f"No package was audited: the audit service knows none of the {len(skipped)} that are "
-            "installed. Behind a mirror it may be out of reach; run this where PyPI itself answers.",
+            "installed. Behind a mirror it may be out of reach; run it where PyPI answers.",
             file=sys.stderr,
         )
         return 1
