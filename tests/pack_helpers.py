@@ -62,6 +62,15 @@ class Full(LocalFileSystem):
         return super().open(path, mode, **options)
 
 
+class Unlisted(LocalFileSystem):
+    """A place that nobody may look at."""
+
+    protocol = "unlisted"
+
+    def find(self, *_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Access denied")
+
+
 def whole(_number: int, content: bytes) -> bytes:
     return content
 

@@ -93,10 +93,10 @@ def pack_set(root: Path, address: str, *, shard_bytes: int = SHARD_BYTES) -> Pac
         UsageError: If the address lies within the data set.
         MissingExtraError: If fsspec is not installed.
         DataError: If train/photos or train/sketches is missing, a picture cannot be read, the
-            address holds something else, or nothing can be written there.
+            address holds something else or cannot be listed, or nothing can be written there.
     """
     if not is_remote(address) and Path(address).resolve().is_relative_to(root.resolve()):
-        raise UsageError(f"OUT ({address}) lies in ROOT ({root}); give a folder outside it.")
+        raise UsageError(f"ADDRESS ({address}) lies in ROOT ({root}); give a folder outside it.")
     storage = Storage(address, command="facesketch data pack", extra="data")
     plans = [
         _plan(f"{split}/{name}", root, shard_bytes)

@@ -105,8 +105,11 @@ def find_packed(address: str, split: str) -> tuple[PackedImages, PackedImages] |
 
 def _check_shards(storage: Storage, index: PackIndex, folders: Sequence[str]) -> None:
     """Miss shards before training begins, where the protocol lists files."""
-    sizes = storage.sizes()
-    if INDEX_NAME not in sizes:
+    try:
+        sizes = storage.sizes()
+    except DataError:  # a protocol without lists: they will be missed when they are needed
+        return
+    if INDEX_NAME not in sizes:  # the list of another thing
         return
     for folder in folders:
         for number, shard in enumerate(index.folders[folder].shards):

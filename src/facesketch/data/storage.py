@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
-from facesketch.errors import DataError, MissingExtraError, MissingPackageError
+from facesketch.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -66,8 +66,7 @@ class Storage:
 
         Raises:
             MissingExtraError: If fsspec is not installed.
-            MissingPackageError: If what fsspec needs for that protocol is not installed.
-            DataError: If there is no such protocol.
+            DataError: If there is no such protocol, or what fsspec needs for it is not installed.
         """
         self.address = address.rstrip("/")
         try:
@@ -75,9 +74,8 @@ class Storage:
         except ImportError as error:
             if (error.name or "").startswith("fsspec"):
                 raise MissingExtraError(command, extra) from error
-            protocol = address.partition("://")[0].split("::")[-1]
-            raise MissingPackageError(
-                f"Packages that read {protocol}://", f"pip install 'fsspec[{protocol}]'"
+            raise DataError(
+                f"{address} needs a package that is not installed ({error}); install it with pip."
             ) from error
         except ValueError as error:
             raise DataError(f"{address} is no address that can be read ({error}).") from error
@@ -112,14 +110,22 @@ class Storage:
         return [content for content in contents if content is not None]
 
     def sizes(self) -> dict[str, int]:
-        """Return the size in bytes of each file, empty where the protocol lists none."""
+        """Return the size in bytes of each file.
+
+        Raises:
+            DataError: If they cannot be listed; some protocols never can.
+        """
         fs, root = self._open()
         fs.invalidate_cache()
         try:
             found = fs.find(root, detail=True)
-        except Exception as error:  # noqa: BLE001  # protocols have exceptions of their own
-            _log.debug("%s gives no list of its files: %s", self.address, error)
+        except FileNotFoundError:
             return {}
+        except Exception as error:
+            raise DataError(
+                f"{self.address} gives no list of its files ({_clause(error)}); once it does, run "
+                "the same command again, or give another address."
+            ) from error
         prefix = f"{root.rstrip('/')}/"
         return {
             name.removeprefix(prefix): entry["size"]
