@@ -1,6 +1,7 @@
 """Memory of reading images over small and large folders: growth in bytes a file.
 
     python benchmarks/loading_memory.py            1,000 against 100,000 files
+    python benchmarks/loading_memory.py --packed   the same, packed into shards
 
 Each size runs in a fresh process. Proportional set size (PSS, Linux) counts shared pages once
 over the trainer's process and its workers; it is taken while batches flow.
@@ -18,18 +19,20 @@ from pathlib import Path
 
 from PIL import Image
 
+from facesketch.data.pack import pack_set
+
 
 def make_files(folder: Path, count: int) -> None:
-    """Fill photos/ and sketches/ with `count` files altogether: links to 50 small pictures."""
+    """Fill train/{photos,sketches} with `count` files altogether: links to 50 small pictures."""
     originals = folder / "originals"
     originals.mkdir(parents=True)
     for index in range(50):
         shade = (index * 5, 128, 255 - index * 5)
         Image.new("RGB", (72, 72), shade).save(originals / f"{index}.png")
     for domain in ("photos", "sketches"):
-        (folder / domain).mkdir()
+        (folder / "train" / domain).mkdir(parents=True)
         for index in range(count // 2):
-            os.link(originals / f"{index % 50}.png", folder / domain / f"{index:08d}.png")
+            os.link(originals / f"{index % 50}.png", folder / "train" / domain / f"{index:08d}.png")
 
 
 def pss_bytes(pids: list[int]) -> int:
@@ -59,8 +62,7 @@ def measure(folder: Path, num_workers: int, num_steps: int) -> None:
     config = build_config(
         "compact",
         {
-            "photos": folder / "photos",
-            "sketches": folder / "sketches",
+            "data": folder,
             "image_size": 64,
             "batch_size": 8,
             "num_workers": num_workers,
@@ -84,6 +86,7 @@ def main() -> None:
     parser.add_argument("--num-workers", type=int, default=2)
     parser.add_argument("--num-steps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--packed", action="store_true")
     parser.add_argument("--only", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
@@ -93,9 +96,12 @@ def main() -> None:
         used: dict[int, list[int]] = {}
         for count in (args.small, args.large):
             make_files(Path(temporary) / str(count), count)
+            if args.packed:
+                pack_set(Path(temporary) / str(count), f"{temporary}/{count}-packed")
         for _ in range(args.rounds):
             for count in (args.small, args.large):
-                command = [sys.executable, __file__, "--only", str(Path(temporary) / str(count))]
+                data = f"{temporary}/{count}{'-packed' if args.packed else ''}"
+                command = [sys.executable, __file__, "--only", data]
                 command += ["--num-workers", str(args.num_workers)]
                 command += ["--num-steps", str(args.num_steps)]
                 printed = subprocess.run(command, check=True, capture_output=True, text=True)

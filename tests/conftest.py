@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from weights_helpers import write_generator, write_styles
+
+if TYPE_CHECKING:
+    from pack_helpers import Flaky
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +37,14 @@ def strict_weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_generator(folder, "photo2sketch", size_multiple=4)
     write_generator(folder, "sketch2photo", size_multiple=4)
     return folder
+
+
+@pytest.fixture
+def far_away(monkeypatch: pytest.MonkeyPatch) -> type[Flaky]:
+    """The file system `flaky://`: reads fail as a test wants, and are tried again at once."""
+    from pack_helpers import register_flaky  # noqa: PLC0415  # inference tests have no fsspec
+
+    return register_flaky(monkeypatch)
 
 
 @pytest.fixture

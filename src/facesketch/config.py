@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
+from facesketch.addresses import Address, absolute
 from facesketch.errors import ConfigError
 from facesketch.settings import explain, setting
 
@@ -39,9 +40,10 @@ class TrainConfig(BaseModel):
     )
 
     # Data
-    data: Path | None = setting(
-        None, "Data", "folder", "Data set with {train,val}/{photos,sketches} inside.", resume=True
-    )
+    data: Address | None = setting(
+        None, "Data", "folder", "Data set with {train,val}/{photos,sketches} inside, or a pack.",
+        resume=True,
+    )  # fmt: skip
     photos: Path | None = setting(
         None, "Data", "folder", "Photos, any image type, instead of --data.", resume=True
     )
@@ -253,13 +255,11 @@ class TrainConfig(BaseModel):
 
     @field_validator("data", "photos", "sketches", "out", "init_from")
     @classmethod
-    def _check_name(cls, path: Path | None) -> Path | None:
+    def _check_name(cls, path: Path | str | None) -> Path | str | None:
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            raise ValueError(
-                "is not valid UTF-8, so it cannot be stored; rename the folder"
-            ) from None
+            raise ValueError("is not valid UTF-8, so cannot be stored; rename it") from None
         return path
 
     @field_validator("diff_augment")
@@ -304,7 +304,7 @@ class TrainConfig(BaseModel):
     def from_anywhere(self) -> Self:
         """Return the same settings with absolute folders of images, for any working folder."""
         folders = {name: getattr(self, name) for name in ("data", "photos", "sketches")}
-        known = {name: path.absolute() for name, path in folders.items() if path is not None}
+        known = {name: absolute(path) for name, path in folders.items() if path is not None}
         return self.model_copy(update=known)
 
     @property

@@ -124,7 +124,7 @@ def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Ch
 def describe_data(config: TrainConfig) -> str:
     """Name the folders a run learned from, without the way to them."""
     if config.data is not None:
-        return config.data.name
+        return Path(config.data).name
     assert config.photos is not None  # noqa: S101  # validated together with sketches
     assert config.sketches is not None  # noqa: S101
     return f"photos of {config.photos.name}, sketches of {config.sketches.name}"

@@ -24,12 +24,11 @@ from facesketch.data.dataset import (
     Broken,
     Domains,
     Loaded,
-    can_be_read,
     centre_crop,
     find_domains,
     make_loader,
 )
-from facesketch.data.files import ImageFolder
+from facesketch.data.files import ImageList
 from facesketch.data.pens import numbers_by_style
 from facesketch.data.sampler import steps_per_epoch
 from facesketch.distributed import Ranks
@@ -194,11 +193,9 @@ class _Loop:
                 self.ranks.size,
                 num_ranks,
             )
-        self.broken = {
-            item["path"]: Broken(**item)
-            for item in saved.state["broken"]
-            if not can_be_read(Path(item["path"]))  # else it has been repaired since
-        }
+        known = (Broken(**item) for item in saved.state["broken"])
+        still = filter(None, map(self.domains.still_broken, known))
+        self.broken = {item.path: item for item in still}
         former = count_steps(saved.settings, self.domains)
         if former != self.state.num_steps:
             self._explain_schedule(former)
@@ -300,8 +297,10 @@ class _Loop:
 
         All ranks hear of each other's broken images, so that they count, and end, alike.
         """
-        news = [replace(loaded, batch=None)] if loaded.broken or loaded.error else []
-        news = self.ranks.collect(news)
+        has_news = loaded.broken or loaded.notes or loaded.error
+        news = self.ranks.collect([replace(loaded, batch=None)] if has_news else [])
+        for note in (note for told in news for note in told.notes):
+            _log.warning(note)
         broken = [item for told in news for item in told.broken]
         for item in broken:
             if item.path not in self.broken:
@@ -314,7 +313,8 @@ class _Loop:
                 raise DataError(
                     f"{len(names)} of {len(folder)} images in {folder.root} are broken, more than "
                     f"1% (for instance {names[0]}); `facesketch data check` finds them. Replace "
-                    "them under the same names; without them only a new run can begin."
+                    "them under the same names, and pack them again if they were packed; without "
+                    "them only a new run can begin."
                 )
         for told in news:
             if told.error is not None:
@@ -427,7 +427,7 @@ class _Loop:
 
 
 def _read_samples(
-    folder: ImageFolder, numbers: NDArray[np.integer], wanted: int, size: int, mode: images.Mode
+    folder: ImageList, numbers: NDArray[np.integer], wanted: int, size: int, mode: images.Mode
 ) -> list[Tensor]:
     """Read up to `wanted` whole images, spread over the numbers."""
     wanted = min(wanted, len(numbers))

@@ -182,7 +182,7 @@ def test_a_resumed_run_keeps_its_settings() -> None:
 
 def test_safe_settings_change_in_a_resumed_run() -> None:
     stored = tiny_config(data=Path("a"), steps=10)
-    changes = {"steps": 20, "log_every": 5, "num_workers": 1, "max_minutes": 3, "data": Path("b")}
+    changes = {"steps": 20, "log_every": 5, "num_workers": 1, "max_minutes": 3, "data": "b"}
     merged = checkpoint.merge_settings(stored, changes)
     assert merged == stored.model_copy(update=changes)
 

@@ -16,6 +16,7 @@ ORDER = [
     "errors",
     "writing",
     "settings",
+    "addresses",
     "config",
     "console",
     "allocator",
@@ -154,7 +155,7 @@ def loaded_after(code: str, names: list[str]) -> set[str]:
         "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights\n"
         "import facesketch.cli.evaluate",
         "import facesketch.data.check, facesketch.listing\n"
-        "import facesketch.cli.data, facesketch.cli.data_check",
+        "import facesketch.cli.data, facesketch.cli.data_check, facesketch.data.pack",
     ],
     ids=["inference", "data"],
 )

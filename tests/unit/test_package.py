@@ -125,6 +125,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_licence(tmp_path: Pat
         ("torch", "train", ["import", "x.pth", "--direction", "photo2sketch", "-o", "{folder}"]),
         ("cv2", "data", ["data", "draw", "{folder}", "{folder}/out"]),
         ("kagglehub", "data", ["data", "download", "{folder}/out"]),
+        ("fsspec", "data", ["data", "pack", "{folder}", "{folder}-packed"]),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_what_to_install(

@@ -1,4 +1,4 @@
-"""`facesketch data download | draw | check`."""
+"""`facesketch data download | draw | check | pack`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ COMMANDS = {
     ),
     "draw": ("facesketch.cli.data_draw:draw", "Make the sketches for a folder of photos."),
     "check": ("facesketch.cli.data_check:check", "Look for what would spoil a training."),
+    "pack": ("facesketch.cli.data_pack:pack", "Put a data set into few large files."),
 }
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS)
 def data() -> None:
-    """Download, draw and check training data."""
+    """Download, draw, check and pack training data."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
+from facesketch.addresses import is_remote
 from facesketch.config import (
     PRESETS,
     TrainConfig,
@@ -76,9 +77,10 @@ def run_train(
 ) -> None:
     """Train both generators on two folders of images.
 
-    Images come from --data ROOT, with {train,val}/{photos,sketches} inside, or from --photos DIR
-    and --sketches DIR; they need no pairs. Settings come from the preset, then the --config file,
-    then the command line. Stop with Ctrl-C whenever you like and go on with --resume.
+    Images come from --data ROOT, with {train,val}/{photos,sketches} inside, from --data ADDRESS of
+    what `facesketch data pack` has written, or from --photos DIR and --sketches DIR; they need no
+    pairs. Settings come from the preset, then the --config file, then the command line. Stop with
+    Ctrl-C whenever you like and go on with --resume.
 
     \b
     facesketch train --photos faces --sketches drawings --out runs/first
@@ -138,9 +140,10 @@ def run_train(
 def _check_folders(settings: TrainConfig) -> None:
     """Refuse folders that are not there, before anything is printed."""
     for name in ("data", "photos", "sketches"):
-        folder: Path | None = getattr(settings, name)
-        if folder is None or folder.is_dir():
+        place: Path | str | None = getattr(settings, name)
+        if place is None or is_remote(str(place)) or Path(place).is_dir():
             continue
+        folder = Path(place)
         parent = folder.absolute().parent
         beside = (
             [path.name for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []

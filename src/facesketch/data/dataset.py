@@ -18,7 +18,8 @@ from facesketch import images
 from facesketch.config import TrainConfig
 from facesketch.data.augment import redraw
 from facesketch.data.batch import Batch
-from facesketch.data.files import ImageFolder
+from facesketch.data.files import ImageFolder, ImageList, Source
+from facesketch.data.packed import find_packed, is_pack
 from facesketch.data.pens import make_pens
 from facesketch.data.sampler import (
     Draw,
@@ -42,11 +43,19 @@ MAX_ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class Broken:
-    """An image that could not be read."""
+    """An image that could not be read.
+
+    Attributes:
+        domain: Where it belongs.
+        path: Its file, for people.
+        reason: What is wrong, in a sentence.
+        index: Its number in the domain; -1 where an older checkpoint does not say.
+    """
 
     domain: Domain
     path: str
     reason: str
+    index: int = -1
 
 
 @dataclass(frozen=True)
@@ -56,12 +65,14 @@ class Loaded:
     Attributes:
         batch: The images; None if they could not be read.
         broken: Images that were skipped on the way.
+        notes: Other difficulties on the way that people should hear of.
         error: Why there is no batch, if so. It travels as a value because a worker's exception
             arrives with its traceback in the message.
     """
 
     batch: Batch | None
     broken: list[Broken] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     error: str | None = None
 
     def pin_memory(self) -> Loaded:
@@ -72,19 +83,31 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Domains:
-    """The two folders of a data set."""
+    """The two domains of a data set."""
 
-    photos: ImageFolder
-    sketches: ImageFolder
+    photos: ImageList
+    sketches: ImageList
 
     @property
     def fingerprint(self) -> str:
         """A hash of all relative names; the same data gives the same order of samples."""
         return f"{self.photos.fingerprint}-{self.sketches.fingerprint}"
 
-    def folder(self, domain: Domain) -> ImageFolder:
+    def folder(self, domain: Domain) -> ImageList:
         """Return the images of one domain."""
         return self.photos if domain == "photo" else self.sketches
+
+    def still_broken(self, known: Broken) -> Broken | None:
+        """Read an image again that was broken, wherever it is now; None if it has been repaired."""
+        if known.index < 0:
+            return known
+        folder = self.folder(known.domain)
+        (source,) = folder.fetch([known.index])
+        try:
+            images.open_image(source)
+        except ImageError as error:
+            return replace(known, path=folder.label(known.index), reason=str(error))
+        return None
 
 
 def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") -> Domains | None:
@@ -95,13 +118,18 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
         split: "val" answers None where there is no validation split.
 
     Raises:
-        DataError: If a folder is missing or holds no images.
+        DataError: If a folder is missing or holds no images, or a pack cannot be used.
     """
+    if config.data is not None and is_pack(config.data):
+        packed = find_packed(config.data, split)
+        if packed is None and split == "train":
+            raise DataError(f"{config.data} has no train/photos and train/sketches; pack them.")
+        return None if packed is None else Domains(*packed)
     if config.data is not None:
-        root = config.data / split
+        root = Path(config.data) / split
         if split == "val" and not ((root / "photos").is_dir() and (root / "sketches").is_dir()):
             return None
-        if not config.data.is_dir():
+        if not Path(config.data).is_dir():
             raise DataError(f"{config.data} is not a folder; --data wants the data set's root.")
         return Domains(ImageFolder(root / "photos"), ImageFolder(root / "sketches"))
     if split == "val":
@@ -111,26 +139,17 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
     return Domains(ImageFolder(config.photos), ImageFolder(config.sketches))
 
 
-def load_image(path: Path, size: int, mode: images.Mode) -> Image.Image:
+def load_image(source: Source, size: int, mode: images.Mode) -> Image.Image:
     """Decode an image and resize it to a shorter side of `size` px.
 
     Of an extremely long one only the middle is taken: a strip of 1 x 1,000 px would need 300 MB.
     """
-    image = images.open_image(path, mode, draft_size=size)
+    image = images.open_image(source, mode, draft_size=size)
     width, height = (min(side, MAX_ASPECT * min(image.size)) for side in image.size)
     if (width, height) != image.size:
         left, top = (image.width - width) // 2, (image.height - height) // 2
         image = image.crop((left, top, left + width, top + height))
     return images.resize_cover(image, size)
-
-
-def can_be_read(path: Path) -> bool:
-    """Say whether an image decodes."""
-    try:
-        images.open_image(path)
-    except ImageError:
-        return False
-    return True
 
 
 class UnpairedImages(Dataset[Loaded]):
@@ -149,31 +168,37 @@ class UnpairedImages(Dataset[Loaded]):
         }
 
     def __getitem__(self, draws: list[Draw]) -> Loaded:
-        broken: list[Broken] = []
+        loaded = Loaded(None)
+        photos, sketches = self.domains.photos, self.domains.sketches
         try:
-            samples = [self._sample(draw, broken) for draw in draws]
+            photo_files = photos.fetch([draw.photo for draw in draws], loaded.notes.append)
+            sketch_files = sketches.fetch([draw.sketch for draw in draws], loaded.notes.append)
+            found = zip(draws, photo_files, sketch_files, strict=True)
+            samples = [self._sample(*each, loaded) for each in found]
         except DataError as error:
-            return Loaded(None, broken, str(error))
-        photos, sketches, is_pair = zip(*samples, strict=True)
+            return replace(loaded, error=str(error))
+        photo, sketch, is_pair = zip(*samples, strict=True)
         shown = None
         if self.augment_sketches:
             rngs = [redrawing_rng(self.seed, d.number) for d in draws]
-            shown = _stack([redraw(s, rng) for s, rng in zip(sketches, rngs, strict=True)])
+            shown = _stack([redraw(s, rng) for s, rng in zip(sketch, rngs, strict=True)])
         batch = Batch.of(
-            _stack(photos),
-            _stack(sketches),
+            _stack(photo),
+            _stack(sketch),
             shown=shown,
             style=torch.tensor([draw.style for draw in draws]),
             is_pair=torch.tensor(is_pair, dtype=torch.float32).view(-1, 1, 1, 1),
         )
-        return Loaded(batch, broken)
+        return replace(loaded, batch=batch)
 
-    def _sample(self, draw: Draw, broken: list[Broken]) -> tuple[Uint8Array, Uint8Array, bool]:
+    def _sample(
+        self, draw: Draw, photo_file: Source, sketch_file: Source, loaded: Loaded
+    ) -> tuple[Uint8Array, Uint8Array, bool]:
         """Read and crop a photo and a sketch, uint8 (H, W) or (H, W, 3); say if they are a pair."""
-        known = len(broken)
-        photo = self._read("photo", draw.photo, draw.number, broken)
-        sketch = self._read("sketch", draw.sketch, draw.number, broken)
-        is_pair = draw.is_pair and len(broken) == known
+        known = len(loaded.broken)
+        photo = self._read("photo", draw.photo, photo_file, draw.number, loaded)
+        sketch = self._read("sketch", draw.sketch, sketch_file, draw.number, loaded)
+        is_pair = draw.is_pair and len(loaded.broken) == known
         if is_pair:
             sketch = self._fit(sketch, photo, draw)
         photo_rng = augmentation_rng(self.seed, draw.number, "photo")
@@ -183,26 +208,28 @@ class UnpairedImages(Dataset[Loaded]):
     def _fit(self, sketch: Image.Image, photo: Image.Image, draw: Draw) -> Image.Image:
         """Even out what rounding has made of the sizes of a pair; refuse pairs of other shapes."""
         if max(abs(a - b) for a, b in zip(sketch.size, photo.size, strict=True)) > PAIR_TOLERANCE:
-            paths = [self.domains.photos.path(draw.photo), self.domains.sketches.path(draw.sketch)]
+            names = self.domains.photos.label(draw.photo), self.domains.sketches.label(draw.sketch)
             raise DataError(
-                f"{paths[0]} and its partner {paths[1]} have other shapes, so they cannot be "
+                f"{names[0]} and its partner {names[1]} have other shapes, so they cannot be "
                 "cropped alike; make them one shape, or leave lambda_paired at 0."
             )
         return sketch if sketch.size == photo.size else sketch.resize(photo.size)
 
-    def _read(self, domain: Domain, index: int, number: int, broken: list[Broken]) -> Image.Image:
+    def _read(
+        self, domain: Domain, index: int, source: Source, number: int, loaded: Loaded
+    ) -> Image.Image:
         """Read one image; a broken one is replaced by another."""
         folder = self.domains.folder(domain)
         for attempt in range(MAX_ATTEMPTS):
-            path = folder.path(index)
             try:
-                return load_image(path, self.load_size, self.modes[domain])
+                return load_image(source, self.load_size, self.modes[domain])
             except ImageError as error:
-                broken.append(Broken(domain, str(path), str(error)))
+                loaded.broken.append(Broken(domain, folder.label(index), str(error), index))
                 index = replacement(self.seed, number, domain, attempt, len(folder))
+                (source,) = folder.fetch([index], loaded.notes.append)
         raise DataError(
             f"{MAX_ATTEMPTS} images in a row under {folder.root} cannot be read, the last one is "
-            f"{broken[-1].path}; run `facesketch data check`."
+            f"{loaded.broken[-1].path}; run `facesketch data check`."
         )
 
     def _crop(self, image: Image.Image, rng: np.random.Generator) -> Uint8Array:
@@ -220,14 +247,15 @@ def _stack(pictures: Iterable[Uint8Array]) -> Tensor:
     return torch.stack([torch.from_numpy(images.normalise(picture)) for picture in pictures])
 
 
-def centre_picture(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Image.Image:
+def centre_picture(folder: ImageList, index: int, size: int, mode: images.Mode) -> Image.Image:
     """Read an image without augmentation, size x size px."""
-    image = load_image(folder.path(index), size, mode)
+    (source,) = folder.fetch([index])
+    image = load_image(source, size, mode)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
 
 
-def centre_crop(folder: ImageFolder, index: int, size: int, mode: images.Mode) -> Tensor:
+def centre_crop(folder: ImageList, index: int, size: int, mode: images.Mode) -> Tensor:
     """Read an image without augmentation as network input, shape (C, size, size)."""
     picture = centre_picture(folder, index, size, mode)
     return torch.from_numpy(images.normalise(np.asarray(picture)))

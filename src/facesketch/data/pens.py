@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import numpy as np
 import numpy.typing as npt
 
 from facesketch.config import TrainConfig
-from facesketch.data.files import ImageFolder
+from facesketch.data.files import ImageList
 from facesketch.data.sampler import Pen
 from facesketch.errors import DataError
 
 
-def make_pens(photos: ImageFolder, sketches: ImageFolder, config: TrainConfig) -> list[Pen]:
+def make_pens(photos: ImageList, sketches: ImageList, config: TrainConfig) -> list[Pen]:
     """List the sketches by style, one pen for each turn that the settings name.
 
     Args:
@@ -34,7 +34,7 @@ def make_pens(photos: ImageFolder, sketches: ImageFolder, config: TrainConfig) -
     ]
 
 
-def numbers_by_style(sketches: ImageFolder, config: TrainConfig) -> list[npt.NDArray[np.int32]]:
+def numbers_by_style(sketches: ImageList, config: TrainConfig) -> list[npt.NDArray[np.int32]]:
     """Return the numbers of each style's sketches, of all of them where no style is named.
 
     Raises:
@@ -43,20 +43,20 @@ def numbers_by_style(sketches: ImageFolder, config: TrainConfig) -> list[npt.NDA
     if not config.styles:
         return [np.arange(len(sketches), dtype=np.int32)]
     names = config.style_names
-    tops = [_relative(sketches, index).parts[0] for index in range(len(sketches))]
+    tops = [sketches.name(index).partition("/")[0] for index in range(len(sketches))]
     top_of = np.array([names.index(top) if top in names else -1 for top in tops], dtype=np.int8)
     found = [np.flatnonzero(top_of == style).astype(np.int32) for style in range(len(names))]
     for name, numbers in zip(names, found, strict=True):
         if not len(numbers):
             raise DataError(
-                f"{sketches.root / name} holds no images; --styles wants a folder of sketches for "
+                f"{sketches.root}/{name} holds no images; --styles wants a folder of sketches for "
                 f"each style there."
             )
     return found
 
 
 def _find_photos(
-    photos: ImageFolder, sketches: ImageFolder, *, is_styled: bool
+    photos: ImageList, sketches: ImageList, *, is_styled: bool
 ) -> npt.NDArray[np.int32]:
     """Match images by their path below the folder (of the style), without suffix.
 
@@ -66,9 +66,9 @@ def _find_photos(
     Raises:
         DataError: If no sketch has one.
     """
-    by_name = {_relative(photos, i).with_suffix(""): i for i in range(len(photos))}
-    names = (_relative(sketches, i).with_suffix("") for i in range(len(sketches)))
-    keys = (Path(*name.parts[1:]) if is_styled else name for name in names)
+    by_name = {PurePosixPath(photos.name(i)).with_suffix(""): i for i in range(len(photos))}
+    names = (PurePosixPath(sketches.name(i)).with_suffix("") for i in range(len(sketches)))
+    keys = (PurePosixPath(*name.parts[1:]) if is_styled else name for name in names)
     result = np.fromiter((by_name.get(key, -1) for key in keys), np.int32, len(sketches))
     if result.max() < 0:
         raise DataError(
@@ -76,7 +76,3 @@ def _find_photos(
             f"{photos.root}; name partners alike, or leave lambda_paired at 0."
         )
     return result
-
-
-def _relative(folder: ImageFolder, index: int) -> Path:
-    return folder.path(index).relative_to(folder.root)

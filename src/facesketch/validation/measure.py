@@ -15,7 +15,7 @@ from torch import Tensor
 from facesketch import images
 from facesketch.config import TrainConfig
 from facesketch.data.dataset import Domains, centre_picture
-from facesketch.data.files import ImageFolder
+from facesketch.data.files import ImageList
 from facesketch.data.pens import numbers_by_style
 from facesketch.errors import DataError, ImageError
 from facesketch.evaluation.distribution import kernel_distance
@@ -128,7 +128,7 @@ class Validator:
 
 
 def _read(
-    folder: ImageFolder, numbers: NDArray[np.int32], wanted: int, size: int, mode: images.Mode
+    folder: ImageList, numbers: NDArray[np.int32], wanted: int, size: int, mode: images.Mode
 ) -> Pictures:
     """Read the first images that can be read, up to `wanted`."""
     result: Pictures = []
