@@ -53,7 +53,7 @@ IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
 
 
 TRIM_EVERY_S = 10.0
-"""Seconds from one time that freed memory is handed back to the system to the next."""
+"""Seconds from one time that memory is handed back to the system to the next."""
 
 
 class _Limits(TypedDict):
@@ -159,6 +159,8 @@ class Engine:
             conversions = [self._try(data, options, ticket, default_format) for data in files]
         if time.monotonic() - self._trimmed_s > TRIM_EVERY_S:
             self._trimmed_s = time.monotonic()
+            for translator in {self._wide, self._narrow}:
+                translator.release_memory()
             return_freed_memory()
         return conversions
 
