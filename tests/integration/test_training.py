@@ -330,9 +330,12 @@ def test_a_real_process_answers_an_error_with_one_line_and_no_traceback(tmp_path
 
 
 def test_losses_follow_the_golden_curve(data: Path, tmp_path: Path) -> None:
-    """To change what training computes on purpose: `python tests/train_helpers.py`."""
+    """To change what training computes on purpose: `python tests/train_helpers.py`.
+
+    Other CPUs round otherwise, and each step builds on the rounding of those before it.
+    """
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))
     seen = loss_curve(data, tmp_path / "run")
     assert len(seen) == len(expected) == 5
     for step, (values, wanted) in enumerate(zip(seen, expected, strict=True), start=1):
-        assert values == pytest.approx(wanted, rel=1e-3), f"step {step}"
+        assert values == pytest.approx(wanted, rel=step * 1e-3), f"step {step}"
