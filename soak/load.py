@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facesketch.server.engine import RELEASE_AFTER_S
 from server_helpers import Server
 from soak.campaign import Report
 from soak.requests import GOOD, Request, good_request
@@ -25,7 +26,7 @@ NUM_PIECES, PAUSE_S = 20, 0.05
 """How an upload is made slow."""
 
 NO_ANSWER = "closed without an answer"
-SETTLE_S = 3
+SETTLE_S = RELEASE_AFTER_S + 2
 
 
 def drive(server: Server, requests: Iterator[Request], report: Report) -> list[list[float]]:

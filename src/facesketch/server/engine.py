@@ -52,8 +52,8 @@ IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
 """Names of file types in requests, and Pillow's."""
 
 
-TRIM_EVERY_S = 10.0
-"""Seconds from one time that memory is handed back to the system to the next."""
+RELEASE_AFTER_S = 10.0
+"""Seconds after a conversion until memory is handed back to the system; others may come between."""
 
 
 class _Limits(TypedDict):
@@ -119,7 +119,7 @@ class Engine:
         self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
         self._current = threading.local()
         self._large = threading.Lock()
-        self._trimmed_s = time.monotonic()
+        self._will_release = threading.Lock()
         self._classifier = DomainClassifier()
         self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
         has_narrow = self._wide.is_cpu and config.num_threads > 1
@@ -157,12 +157,17 @@ class Engine:
         """
         with self.turnstile.admitted(is_gone, num_turns=len(files)) as ticket:
             conversions = [self._try(data, options, ticket, default_format) for data in files]
-        if time.monotonic() - self._trimmed_s > TRIM_EVERY_S:
-            self._trimmed_s = time.monotonic()
-            for translator in {self._wide, self._narrow}:
-                translator.release_memory()
-            return_freed_memory()
+        if self._will_release.acquire(blocking=False):
+            timer = threading.Timer(RELEASE_AFTER_S, self._release_memory)
+            timer.daemon = True
+            timer.start()
         return conversions
+
+    def _release_memory(self) -> None:
+        self._will_release.release()
+        for translator in {self._wide, self._narrow}:
+            translator.release_memory()
+        return_freed_memory()
 
     def _try(
         self, data: bytes, options: ConvertOptions, ticket: Ticket, default_format: Format
