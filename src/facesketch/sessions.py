@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from facesketch.cpu import gains_by_bfloat16
 from facesketch.errors import MissingExtraError, UsageError, WeightsError
 from facesketch.onnx_runtime import ort
 from facesketch.parallel import num_cores
@@ -154,6 +155,7 @@ class _OpenVinoSession:
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": streams * threads,
             "ENABLE_CPU_PINNING": False,  # other programs and our own threads use these cores too
+            "INFERENCE_PRECISION_HINT": "bf16" if gains_by_bfloat16() else "f32",
         }
         data = read_checked(path)
         try:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import platform
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facesketch.config import TrainConfig
+from facesketch.cpu import gains_by_bfloat16
 from facesketch.cyclegan import CycleGAN, Generated
 from facesketch.data.batch import Batch
 from facesketch.distributed import ALONE, Ranks
@@ -77,29 +76,17 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     """Turn the `precision` setting into a dtype.
 
     auto is bfloat16 only where the hardware gains by it: on CPUs without it, it is emulated and 1.3
-    to 4 times slower than float32. Of those with AVX512-BF16, AMD's do twice as much per cycle in
-    it, Intel's half: theirs gain by AMX alone.
+    to 4 times slower than float32.
     """
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
-        fast = _cpu_has("amx_tile") or (_cpu_has("avx512_bf16") and _cpu_is_amd())
+        fast = gains_by_bfloat16()
     else:
         fast = False
     return torch.bfloat16 if fast else torch.float32
-
-
-def _cpu_has(feature: str) -> bool:
-    # Underscored in every torch from 2.6 on, and the only portable way to ask.
-    probe = getattr(torch.cpu, f"_is_{feature}_supported", None)
-    return bool(probe and probe())
-
-
-def _cpu_is_amd() -> bool:
-    linux = Path("/proc/cpuinfo")
-    return "AuthenticAMD" in (linux.read_text() if linux.exists() else platform.processor())
 
 
 class TrainState:

@@ -21,6 +21,7 @@ ORDER = [
     "console",
     "allocator",
     "parallel",
+    "cpu",
     "weights_info",
     "protobuf",
     "weights_folder",
@@ -128,7 +129,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_inference_imports_nothing_of_training() -> None:
-    allowed = WITHOUT_TRAINING | {"errors", "console", "parallel"}
+    allowed = WITHOUT_TRAINING | {"errors", "console", "parallel", "cpu"}
     for name in WITHOUT_TRAINING:
         for path in modules()[name]:
             assert set(imports(path)) <= allowed, name
