@@ -155,13 +155,17 @@ class Engine:
             OverloadedError: If the queue is full.
             ClientGoneError: If the client leaves before all are converted.
         """
-        with self.turnstile.admitted(is_gone, num_turns=len(files)) as ticket:
-            conversions = [self._try(data, options, ticket, default_format) for data in files]
+        try:
+            with self.turnstile.admitted(is_gone, num_turns=len(files)) as ticket:
+                return [self._try(data, options, ticket, default_format) for data in files]
+        finally:  # who left may have had a large picture
+            self._release_soon()
+
+    def _release_soon(self) -> None:
         if self._will_release.acquire(blocking=False):
             timer = threading.Timer(RELEASE_AFTER_S, self._release_memory)
             timer.daemon = True
             timer.start()
-        return conversions
 
     def _release_memory(self) -> None:
         self._will_release.release()
