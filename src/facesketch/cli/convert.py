@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -86,6 +86,12 @@ MAX_LINES = 20
     type=click.IntRange(min=1),
     help="Processes for many pictures; each takes about 160 MB.  [default: one a core]",
 )
+@click.option(
+    "--ray",
+    metavar="ADDRESS",
+    help="A Ray cluster that shares the work (the extra ray): HOST:PORT of its head, or auto on a "
+    "machine of it. All of them need the same files under the same paths.",
+)
 @click.option("--overwrite", is_flag=True, help="Make results again that are there already.")
 def convert(
     *,
@@ -100,6 +106,7 @@ def convert(
     faces: Literal["largest", "all"] | None,
     device: str,
     num_workers: int | None,
+    ray: str | None,
     overwrite: bool,
 ) -> None:
     """Turn photos into sketches and sketches into photos.
@@ -110,12 +117,15 @@ def convert(
     from facesketch.console import progress_bar  # noqa: PLC0415
     from facesketch.convert.all_cores import Settings, convert_all  # noqa: PLC0415
     from facesketch.convert.by_faces import Request  # noqa: PLC0415
-    from facesketch.convert.plan import is_stream, plan_jobs  # noqa: PLC0415
+    from facesketch.convert.on_ray import convert_on_ray  # noqa: PLC0415
+    from facesketch.convert.plan import STREAM, is_stream, plan_jobs  # noqa: PLC0415
 
     if faces and not align:
         raise UsageError("--faces says which faces --align goes by; give --align too.")
     if style is not None and to == "photo":
         raise UsageError("--style is how sketches are drawn; leave it away with --to photo.")
+    if ray is not None and str(STREAM) in (*paths, str(out)):
+        raise UsageError("--ray converts files; leave it away for standard input and output.")
     direction: Direction | None = None
     if to is not None:
         direction = "photo2sketch" if to == "sketch" else "sketch2photo"
@@ -124,13 +134,14 @@ def convert(
     to_stream = is_stream(plan.jobs)
     if to_stream and sys.stdout.isatty():
         raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
-    for leftover in plan.leftovers:
-        with suppress(OSError):  # it is hidden and does no harm
-            leftover.unlink()
+    plan.remove_leftovers()
     request = Request(align, faces or "largest", size) if align else None
     settings = Settings(weights, style, device, size, request)
     report = _Report(plan, all_faces=faces == "all")
-    converted = convert_all(plan.jobs, settings, num_workers=num_workers)
+    if ray is None:
+        converted = convert_all(plan.jobs, settings, num_workers=num_workers)
+    else:
+        converted = convert_on_ray(plan.jobs, settings, ray, num_workers=num_workers)
     with closing(converted), progress_bar() as progress:
         bar = progress.add_task("Converting", total=len(plan.jobs))
         for task in converted:

@@ -69,7 +69,7 @@ def convert_all(
         yield from _convert_here(jobs, translator, settings)
         return
     threads = max(1, num_cores() // num_workers)
-    work = partial(_convert_chunk, settings=settings, num_threads=threads)
+    work = partial(convert_chunk, settings=settings, num_threads=threads)
     chunks = in_chunks(jobs.items(), min(CHUNK_SIZE, -(-len(jobs) // num_workers)))
     with closing(stream_processes(work, chunks, num_workers=num_workers, pinned=True)) as stream:
         for tasks in stream:
@@ -84,7 +84,7 @@ def _convert_here(
     return convert_jobs(jobs, translator, size=settings.size)
 
 
-def _convert_chunk(
+def convert_chunk(
     chunk: list[tuple[Path, Targets]], *, settings: Settings, num_threads: int
 ) -> list[Task]:
     """Convert some pictures in this process, with the network that it has loaded before."""

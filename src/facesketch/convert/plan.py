@@ -6,6 +6,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -66,6 +67,12 @@ class Plan:
     num_left_out: int = 0
     left_out: list[Path] = field(default_factory=list)
     leftovers: list[Path] = field(default_factory=list)
+
+    def remove_leftovers(self) -> None:
+        """Delete them, where that is allowed: they are hidden and do no harm."""
+        for path in self.leftovers:
+            with suppress(OSError):
+                path.unlink()
 
 
 @dataclass(frozen=True, slots=True)
