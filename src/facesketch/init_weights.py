@@ -15,6 +15,7 @@ from facesketch.errors import MissingExtraError, WeightsError
 from facesketch.export import build_generator
 from facesketch.half import restore_floats
 from facesketch.models.layers import fold, load_folded
+from facesketch.teacher import Teacher
 from facesketch.weights_folder import available_styles, generator_file
 from facesketch.weights_info import (
     DIRECTIONS,
@@ -61,6 +62,32 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     _load_discriminators(model, config, saved)
 
 
+def load_teacher(config: TrainConfig, run: Path) -> Teacher:
+    """Load the averaged generators of a run, for another to imitate.
+
+    Args:
+        config: Settings of the one that learns.
+        run: The run's folder.
+
+    Raises:
+        CheckpointError: If the run has no usable checkpoint.
+        WeightsError: If it draws in other styles.
+    """
+    saved = checkpoint.load_latest(run)
+    former = saved.settings
+    if len(former.style_names) > 1 and former.style_names != config.style_names:
+        raise WeightsError(
+            f"the teacher in {run} draws in the styles {', '.join(former.style_names)}; set styles "
+            "to the same ones, or take a teacher that has one."
+        )
+    generators: dict[Direction, nn.Module] = {}
+    for direction in DIRECTIONS:
+        generators[direction] = build_generator(former, direction)
+        generators[direction].load_state_dict(saved.generator_state(direction))
+    _log.info("Teacher: the generators (%s) of %s.", former.generator, saved.path)
+    return Teacher(generators, former.sketch_channels)
+
+
 def _exported_files(source: Path, config: TrainConfig) -> dict[Direction, list[Path]]:
     """Name the files to start from, for photo2sketch one a style; a new style takes the default."""
     default = generator_file(source, "photo2sketch")
@@ -98,7 +125,8 @@ def _load_discriminators(
     loaded = []
     for domain, network in model.discriminators().items():
         is_alike = domain == "photo" or former.style_names == config.style_names
-        if is_alike and former.disc_filters == config.disc_filters:
+        kinds = [(c.discriminator, c.disc_filters) for c in (former, config)]
+        if is_alike and kinds[0] == kinds[1]:
             network.load_state_dict(saved.discriminator_state(domain))
             loaded.append(f"disc_{domain}")
     new = sorted({f"disc_{domain}" for domain in model.discriminators()}.difference(loaded))

@@ -8,6 +8,8 @@ The generators minimise
         + lambda_paired   * (paired_photo + paired_sketch)
         + lambda_structure * structure
         + lambda_features  * (features_cycle + features_paired)
+        + lambda_nce       * nce
+        + lambda_teacher   * (teacher_photo + teacher_sketch)
 
 and each discriminator its own
 
@@ -28,6 +30,10 @@ from torch import Tensor
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in brightness (ITU-R BT.601)."""
+
+
+PENCIL_PAPER = 0.95
+"""Of the light around: what is brighter is left paper by a pencil."""
 
 
 def generator_gan_loss(judged_fake: Tensor) -> Tensor:
@@ -152,15 +158,51 @@ def feature_loss(seen: Sequence[Tensor], wanted: Sequence[Tensor], share: float 
     return total
 
 
+def imitation_loss(translated: Tensor, taught: Tensor) -> Tensor:
+    """Mean L1 distance to what a teacher makes of the image (distillation, Hinton et al. 2015).
+
+    Args:
+        translated: Generator output, shape (B, C, H, W), range [-1, 1].
+        taught: The teacher's, same shape and range.
+
+    Returns:
+        Scalar loss, shape ().
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    return _mean_l1(translated, taught)
+
+
+def patch_nce_loss(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """Patches know their own place among others (PatchNCE, Park et al. 2020, Eq. 2 and 3).
+
+        -log( exp(q_i . k_i / T) / sum_j exp(q_i . k_j / T) )
+
+    Args:
+        query: Features of P places of generated images, shape (B, P, C), unit length over C.
+        key: Features of the same places of the real ones, same shape; places of one image alone
+            are compared.
+        temperature: T.
+
+    Returns:
+        Scalar loss, shape (); log P where nothing is known.
+    """
+    alike = query @ key.transpose(1, 2) / temperature  # (B, P, P)
+    own = torch.arange(alike.shape[1], device=alike.device).expand(len(alike), -1)
+    return F.cross_entropy(alike.flatten(0, 1), own.flatten())
+
+
 def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
     """How little a sketch follows the fine light and shade of its photo.
 
         1 - sum_w cov_w(s, p) / sqrt(sum_w var_w(s) * sum_w var_w(p))
 
-    s is the luma of the sketch and p that of the photo divided by its blurred self, at most 1: what
-    a pencil would draw dark. Means over windows w of an eighth of the picture, so that neither the
-    paper's tone nor the light of the room counts, and places with more to draw count more. The
-    structure term of SSIM (Wang et al. 2004, Eq. 10), summed before it is divided.
+    s is the luma of the sketch and p that of the photo divided by its blurred self, at most 0.95:
+    what a pencil would draw dark, without the grain of skin. Means over windows w of an eighth of
+    the picture, so that neither the paper's tone nor the light of the room counts, and places with
+    more to draw count more. The structure term of SSIM (Wang et al. 2004, Eq. 10), summed before
+    it is divided.
 
     Args:
         fake_sketch: Sketches, shape (B, 1 or 3, H, W), range [-1, 1].
@@ -172,7 +214,7 @@ def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
     side = min(real_photo.shape[2:])
     light = luma(real_photo) / 2 + 0.5
     around = _box(_box(light, side // 32), side // 32)
-    pencil = _box(((light + 0.05) / (around + 0.05)).clamp(max=1), 1)
+    pencil = _box(((light + 0.05) / (around + 0.05)).clamp(max=PENCIL_PAPER), 1)
     sketch = _box(luma(fake_sketch), 1)
 
     def covariance(a: Tensor, b: Tensor) -> Tensor:  # (B,)

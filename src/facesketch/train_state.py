@@ -110,9 +110,12 @@ class TrainState:
         discriminators = self.model.discriminators().values()
         self._gen_params: list[Tensor] = [p for net in generators for p in net.parameters()]
         self._disc_params: list[Tensor] = [p for net in discriminators for p in net.parameters()]
+        self._loss_params: list[Tensor] = [
+            p for net in self.model.loss_networks() for p in net.parameters()
+        ]
         self._ema_params: list[Tensor] = list(self.ema.parameters())
         self.optimizers = {
-            "gen": self._adam(self._gen_params, config.learning_rate),
+            "gen": self._adam([*self._gen_params, *self._loss_params], config.learning_rate),
             "disc": self._adam(self._disc_params, self._disc_learning_rate),
         }
         # A share of the history for each rank, so that images grow as old on any number of them.
@@ -185,7 +188,7 @@ class TrainState:
                 part.each(self.to_device), disturb, weight=1 / num_parts
             ).items():
                 totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / num_parts
-        everything = (*self._gen_params, *self._disc_params)
+        everything = (*self._gen_params, *self._loss_params, *self._disc_params)
         gradients = [p.grad for p in everything if p.grad is not None]
         self.ranks.average([*gradients, *totals.values()])
         totals["grad_norm_gen"] = _grad_norm(self._gen_params)
@@ -205,7 +208,9 @@ class TrainState:
         _set_requires_grad(self._disc_params, False)
         with self.autocast():
             made = model(batch, disturb.before_return)
-            gen_losses = model.generator_losses(batch, made, disturb.before_judging)
+            gen_losses = model.generator_losses(
+                batch, made, disturb.before_judging, disturb.choose_places
+            )
         (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(self._disc_params, True)
         old_photo, _ = self.pools["photo"].query(made.fake_photo.detach(), batch.style)

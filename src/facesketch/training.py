@@ -39,7 +39,7 @@ from facesketch.errors import (
     NonFiniteLossError,
 )
 from facesketch.failures import explain_failures
-from facesketch.init_weights import load_networks
+from facesketch.init_weights import load_networks, load_teacher
 from facesketch.run_log import RunLog, StepProgress, sample_grid
 from facesketch.train_state import TrainState, all_pools, learning_rate_factor, pick_device
 from facesketch.validation import Validation
@@ -134,6 +134,8 @@ def train(
         if resume is None and config.init_from is not None:
             load_networks(state.model, config, config.init_from)
             state.restart_averages()
+        if config.teacher is not None:
+            state.model.teacher = load_teacher(config, config.teacher)
         with run_folder.claimed(run) if ranks.is_first else nullcontext():
             loop = _Loop(config, run, state, domains, started)
             if resume is not None:

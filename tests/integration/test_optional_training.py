@@ -22,8 +22,10 @@ from train_helpers import (
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from facesketch.cyclegan import CycleGAN  # noqa: E402
 from facesketch.data.batch import Batch  # noqa: E402
-from facesketch.errors import NonFiniteLossError  # noqa: E402
+from facesketch.errors import NonFiniteLossError, WeightsError  # noqa: E402
+from facesketch.init_weights import load_teacher  # noqa: E402
 from facesketch.train_state import TrainState  # noqa: E402
 from facesketch.training import train  # noqa: E402
 
@@ -36,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
     "lambda_structure": 1.0,
     "lambda_features": 0.5,
     "styles": "line,hatch,line",
+    "lambda_nce": 1.0,
     "lambda_r1": 0.5,
     "r1_every": 2,
     "cycle_noise": 0.05,
@@ -50,6 +53,7 @@ NAMES = {
     "structure",
     "features_cycle",
     "features_paired",
+    "nce",
     *("disc_photo", "disc_sketch", "r1_photo", "r1_sketch"),
     *("grad_norm_gen", "grad_norm_disc"),
 }
@@ -128,7 +132,54 @@ def test_everything_works_in_bfloat16() -> None:
     assert a["r1_photo"] == pytest.approx(b["r1_photo"], rel=1e-4)  # in float32 in both
 
 
+def test_projected_discriminators_resume_to_the_bit_and_take_parts(
+    pairs: Path, tmp_path: Path
+) -> None:
+    kind = EVERYTHING | {"discriminator": "projected"}
+    settings = kind | {"data": pairs, "steps": 3, "batch_size": 2}
+    train(tiny_config(**settings, out=tmp_path / "whole"))
+    train(tiny_config(**settings, out=tmp_path / "run", max_minutes=1e-9))
+    assert resume(tmp_path / "run").step == 3
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
+    whole, parts = (TrainState(tiny_config(**kind, accumulate=n), 10) for n in (1, 2))
+    for seed in range(2):  # the second with R1
+        a, b = (state.train_step(batch(seed)) for state in (whole, parts))
+        assert a == pytest.approx(b, rel=1e-3)
+
+
 # One by one
+
+
+def test_a_teacher_is_imitated_and_stays_as_it_is(tmp_path: Path) -> None:
+    data = write_pictures(tmp_path / "set")
+    kind = {"data": data, "generator": "resnet6", "sketch_channels": 3, "image_size": 32}
+    train(tiny_config(**kind, steps=1, out=tmp_path / "teacher"))
+    pupil = {"data": data, "teacher": tmp_path / "teacher", "steps": 4}
+    train(tiny_config(**pupil, out=tmp_path / "whole"))
+    train(tiny_config(**pupil, out=tmp_path / "run", max_minutes=1e-9))
+    assert resume(tmp_path / "run").step == 4
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
+    state = TrainState(tiny_config(lambda_teacher=1000), 10)
+    state.model.teacher = load_teacher(state.config, tmp_path / "teacher")
+    first, *_, last = [state.train_step(plain(0)) for _ in range(10)]
+    for name in ("teacher_photo", "teacher_sketch"):
+        assert last[name] < 0.8 * first[name]
+
+
+def test_a_teacher_of_other_styles_is_refused(pairs: Path, tmp_path: Path) -> None:
+    train(tiny_config(data=pairs, styles="line,hatch", steps=1, out=tmp_path / "teacher"))
+    pupil = tiny_config(data=pairs, styles="hatch,line", steps=1, teacher=tmp_path / "teacher")
+    with pytest.raises(WeightsError, match="draws in the styles line, hatch; set styles"):
+        train(pupil.model_copy(update={"out": tmp_path / "run"}))
+
+
+def test_the_frozen_network_follows_what_it_sees_to_the_device() -> None:
+    model = CycleGAN(tiny_config(lambda_features=1.0, discriminator="projected")).to("meta")
+    images = Batch.of(torch.zeros(1, 3, 32, 32), torch.zeros(1, 1, 32, 32)).each(
+        lambda x: x.to("meta")
+    )
+    seen = model.generator_losses(images, model(images))
+    assert {loss.device.type for loss in seen.values()} == {"meta"}
 
 
 def test_the_judge_of_sketches_sees_clean_ones_as_real() -> None:

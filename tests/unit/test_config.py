@@ -46,6 +46,9 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("styles", "../line"),
     ("lambda_structure", -1),
     ("lambda_features", -1),
+    ("lambda_nce", -1),
+    ("lambda_teacher", -1),
+    ("discriminator", "pixel"),
     ("diff_augment", "cutout,cutout"),
     ("pool_size", -1),
     ("epochs", 0),
@@ -95,7 +98,7 @@ def test_a_bad_value_gets_one_sentence_that_names_the_setting(name: str, value: 
 def test_every_setting_has_a_bad_value_in_the_table_or_takes_any_text() -> None:
     tested = {name for name, _ in BAD_VALUES}
     assert set(fields()) - tested <= {
-        *("photos", "sketches", "out", "init_from"),
+        *("photos", "sketches", "teacher", "out", "init_from"),
         *("training_data", "licence"),
     }
 

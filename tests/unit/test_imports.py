@@ -40,6 +40,8 @@ ORDER = [
     "models",
     "losses",
     "features",
+    "contrast",
+    "teacher",
     "image_pool",
     "diff_augment",
     "disturbances",

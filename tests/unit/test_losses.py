@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -294,3 +296,15 @@ def test_structure_of_white_paper_has_a_gradient_and_no_nan() -> None:
     loss.backward()
     assert loss.item() == pytest.approx(1)
     assert torch.isfinite(paper.grad).all()
+
+
+# Contrast
+
+
+def test_the_contrastive_loss_is_log_p_where_nothing_is_known_and_0_where_all_is() -> None:
+    alike = torch.full((2, 8, 4), 0.5)
+    assert losses.patch_nce_loss(alike, alike).item() == pytest.approx(math.log(8), rel=1e-5)
+    apart = torch.eye(8).expand(2, -1, -1)
+    assert losses.patch_nce_loss(apart, apart).item() == pytest.approx(0, abs=1e-4)
+    swapped = losses.patch_nce_loss(apart, apart.flip(1)).item()
+    assert swapped == pytest.approx(1 / 0.07, rel=1e-3)

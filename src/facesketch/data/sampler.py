@@ -141,11 +141,11 @@ def redrawing_rng(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng((seed, _STREAM["redrawing"], number))
 
 
-def disturbance_seeds(seed: int, number: int) -> tuple[int, int]:
-    """Return two seeds of what is random about one sample within a step, 32 bits each."""
+def disturbance_seeds(seed: int, number: int) -> tuple[int, int, int]:
+    """Return three seeds of what is random about one sample within a step, 32 bits each."""
     key = (seed, _STREAM["disturbance"], number)
-    first, second = np.random.SeedSequence(key).generate_state(2).tolist()
-    return first, second
+    first, second, third = np.random.SeedSequence(key).generate_state(3).tolist()
+    return first, second, third
 
 
 def replacement(seed: int, number: int, domain: Domain, attempt: int, size: int) -> int:

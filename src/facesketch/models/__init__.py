@@ -7,9 +7,17 @@ from typing import Literal
 from facesketch.config import GeneratorName
 from facesketch.models.compact import CompactGenerator
 from facesketch.models.patchgan import PatchDiscriminator
+from facesketch.models.projected import ProjectedDiscriminator
 from facesketch.models.resnet import ResNetGenerator
 
-__all__ = ["CompactGenerator", "Generator", "PatchDiscriminator", "ResNetGenerator", "generator"]
+__all__ = [
+    "CompactGenerator",
+    "Generator",
+    "PatchDiscriminator",
+    "ProjectedDiscriminator",
+    "ResNetGenerator",
+    "generator",
+]
 
 Generator = CompactGenerator | ResNetGenerator
 

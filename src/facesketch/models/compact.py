@@ -39,6 +39,7 @@ class CompactGenerator(nn.Module):
     """
 
     size_multiple = 16
+    encoder_channels = (32, 64, 128, 160)
 
     def __init__(self, in_channels: int, out_channels: int, num_styles: int = 1) -> None:
         super().__init__()
@@ -66,16 +67,20 @@ class CompactGenerator(nn.Module):
             x: Images.
             style: Number of the style to draw each in, shape (B,); None is the first.
         """
-        half = self.stem(F.pixel_unshuffle(x, 2))  # (B, 32, H/2, W/2)
-        quarter = self.enc1(self.down1(F.relu(half)))  # (B, 64, H/4, W/4)
-        eighth = self.enc2(self.down2(F.relu(quarter)))  # (B, 128, H/8, W/8)
-        x = self.down3(F.relu(eighth))  # (B, 160, H/16, W/16)
+        half, quarter, eighth, x = self.encode(x)
         x = self.middle2(self.middle1(x, style), style)
         x = self.dec2(eighth + _twice(self.up3(F.relu(x))), style)
         x = self.dec1(quarter + _twice(self.up2(F.relu(x))), style)
         x = self.dec0(half + _twice(self.up1(F.relu(x))), style)
         x = self.up0(_twice(F.relu(x)), style)  # (B, 16, H, W)
         return torch.tanh(self.head(F.relu(x)))
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return the encoder's maps: (B, 32, H/2, W/2), then 64, 128 and 160 channels."""
+        half = self.stem(F.pixel_unshuffle(x, 2))  # (B, 32, H/2, W/2)
+        quarter = self.enc1(self.down1(F.relu(half)))  # (B, 64, H/4, W/4)
+        eighth = self.enc2(self.down2(F.relu(quarter)))  # (B, 128, H/8, W/8)
+        return [half, quarter, eighth, self.down3(F.relu(eighth))]  # (B, 160, H/16, W/16)
 
 
 def _twice(x: Tensor) -> Tensor:

@@ -29,6 +29,10 @@ class ResidualBlock(nn.Module):
         return x + self.body(x)  # type: ignore[no-any-return]
 
 
+_ENCODER = (3, 6, 9)
+"""Layers after which the resolution falls."""
+
+
 class ResNetGenerator(nn.Module):
     """c7s1-64, d128, d256, R256 x `num_blocks`, u128, u64, c7s1-C.
 
@@ -49,6 +53,7 @@ class ResNetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = in_channels, out_channels
+        self.encoder_channels = (filters, 2 * filters, 4 * filters)
         self.num_blocks = num_blocks
         f = filters
         layers: list[nn.Module] = [nn.ReflectionPad2d(3), *_conv(in_channels, f, 7)]
@@ -63,6 +68,15 @@ class ResNetGenerator(nn.Module):
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Translate (B, in, H, W) in [-1, 1] to (B, out, H, W) in [-1, 1]; it has one style."""
         return self.layers(x)  # type: ignore[no-any-return]
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return the encoder's maps: (B, 64, H, W), (B, 128, H/2, W/2), (B, 256, H/4, W/4)."""
+        result = []
+        for number in range(_ENCODER[-1] + 1):
+            x = self.layers[number](x)
+            if number in _ENCODER:
+                result.append(x)
+        return result
 
 
 def _conv(
