@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from soak.campaign import Campaign, Report, finish
+from soak.full_disk import fill_disk
 from soak.fuzz_decode import fuzz, read_hostile
 from soak.mixed_load import mix
 from soak.server_stops import stop_servers
@@ -17,6 +18,7 @@ from soak.weights import try_weights
 CAMPAIGNS: dict[str, tuple[Campaign, int]] = {
     "training_kills": (kill_training, 100),
     "training_faults": (disturb_training, 10),
+    "full_disk": (fill_disk, 10),
     "uploads": (upload, 10_000),
     "server_stops": (stop_servers, 20),
     "weights": (try_weights, 320),

@@ -74,7 +74,7 @@ def fuzz(seed: int, minutes: int) -> Report:
             "artifact_prefix": f"{Path(tempfile.gettempdir()) / 'fuzz-'}",
         }
         words = [f"-{name}={value}" for name, value in options.items()]
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [sys.executable, "-m", "soak.fuzz_target", *words, str(folder)],
             capture_output=True, text=True, check=False,
         )  # fmt: skip

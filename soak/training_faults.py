@@ -1,4 +1,4 @@
-"""Full disks, read-only folders, lost workers, vanished pictures, a jumping clock: no hang.
+"""Limits on files, read-only folders, lost workers, vanished pictures, a jumping clock: no hang.
 
     python -m soak.training_faults --seed 0 --count 10
 
@@ -59,7 +59,7 @@ def disturb_training(seed: int, count: int) -> Report:
         for fault in faults:
             before = newest_step(run)
             tried, happened, wrong = fault(run, data, rng)
-            report.add(tried, happened, wrong or _lost(run, before))
+            report.add(tried, happened, wrong or whole_one_lost(run, before))
         wrong = finish_and_compare(run, folder / "whole")
         report.add("the same run, at the end", "the same weights, to the bit", wrong)
     return report
@@ -70,14 +70,16 @@ Fault: TypeAlias = Callable[[Path, Path, random.Random], tuple[str, str, str | N
 should not have."""
 
 
-def _full_disk(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str | None]:
-    """A limit on the size of files stands in for it: writing fails half-way just the same."""
+def _limited_files(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str | None]:
+    """Let writing fail half-way; `soak.full_disk` has disks that are really full."""
     trainer = Trainer(resumed(run), run.with_suffix(".log"))
     trainer.reaches(STEP, rng.randint(1, 4))
     size = rng.randrange(1, 2_000_000)
     resource.prlimit(trainer.pid, resource.RLIMIT_FSIZE, (size, size))
     code = trainer.wait()
-    return "disk full at a random step", *_sentence(run, code, "cannot be written (", "is whole")
+    return "a limit on the size of files at a random step", *told_in_a_sentence(
+        run, code, "cannot be written (", "is whole"
+    )
 
 
 def _read_only(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str | None]:
@@ -87,7 +89,9 @@ def _read_only(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str | 
         code = Trainer(resumed(run), run.with_suffix(".log"), _be_an_ordinary_user).wait()
     finally:
         folder.chmod(0o755)
-    return "a folder of the run read-only", *_sentence(run, code, "written", "ermission denied")
+    return "a folder of the run read-only", *told_in_a_sentence(
+        run, code, "written", "ermission denied"
+    )
 
 
 def _lost_worker(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str | None]:
@@ -97,7 +101,7 @@ def _lost_worker(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str 
         os.kill(worker, signal.SIGKILL)
     code = trainer.wait()
     named = "a process that reads images was killed"
-    return "a worker killed at a random step", *_sentence(run, code, named, "--resume")
+    return "a worker killed at a random step", *told_in_a_sentence(run, code, named, "--resume")
 
 
 def _vanished_data(run: Path, data: Path, rng: random.Random) -> tuple[str, str, str | None]:
@@ -108,7 +112,7 @@ def _vanished_data(run: Path, data: Path, rng: random.Random) -> tuple[str, str,
     code = trainer.wait()
     away.rename(domain)
     tried = "pictures gone " + ("at a random step" if is_running else "at the start")
-    return tried, *_sentence(run, code, str(domain))
+    return tried, *told_in_a_sentence(run, code, str(domain))
 
 
 def _jumping_clock(run: Path, _: Path, rng: random.Random) -> tuple[str, str, str | None]:
@@ -127,7 +131,13 @@ def _jumping_clock(run: Path, _: Path, rng: random.Random) -> tuple[str, str, st
     return "the clock jumps by up to 20 years", "went on", wrong
 
 
-FAULTS: tuple[Fault, ...] = (_full_disk, _read_only, _lost_worker, _vanished_data, _jumping_clock)
+FAULTS: tuple[Fault, ...] = (
+    _limited_files,
+    _read_only,
+    _lost_worker,
+    _vanished_data,
+    _jumping_clock,
+)
 
 
 def _be_an_ordinary_user() -> None:
@@ -138,7 +148,7 @@ def _be_an_ordinary_user() -> None:
             raise OSError(ctypes.get_errno(), "capset")
 
 
-def _sentence(run: Path, code: int, *named: str) -> tuple[str, str | None]:
+def told_in_a_sentence(run: Path, code: int, *named: str) -> tuple[str, str | None]:
     """Say how a run ended that had to end with a sentence."""
     last = _last(run)
     if code == -signal.SIGALRM:
@@ -149,7 +159,7 @@ def _sentence(run: Path, code: int, *named: str) -> tuple[str, str | None]:
     return "ended with a sentence", None
 
 
-def _lost(run: Path, before: int) -> str | None:
+def whole_one_lost(run: Path, before: int) -> str | None:
     """Say whether the newest checkpoint was lost or damaged."""
     step = checkpoint.load_latest(run).step
     if step < max(before, newest_step(run)):

@@ -48,6 +48,16 @@ def test_training_survives_what_disturbs_it(tmp_path: Path) -> None:
     assert sum(row["times"] for row in rows) == 5 + 5 + 1
 
 
+def test_training_survives_a_disk_that_is_really_full() -> None:
+    pytest.importorskip("torch", reason="needs the extra train")
+    full_disk = pytest.importorskip("soak.full_disk")
+    if not full_disk.may_mount():
+        pytest.skip("unshare is not allowed to mount here")
+    report = full_disk.fill_disk(0, 2)
+    assert report.is_good, report.broken
+    assert report.outcomes["disk really full"]["ended with a sentence"] == 2
+
+
 def test_a_server_answers_hostile_uploads_and_stays_what_it_was(weights_dir: Path) -> None:
     count = 3 * len(KINDS)
     assert count // 3 >= len(REQUEST_KINDS)
