@@ -162,6 +162,11 @@ class TrainConfig(BaseModel):
         "Standard deviation of noise on generated images that go back, so that they hide nothing.",
         ge=0, le=1,
     )  # fmt: skip
+    cycle_blur: float = setting(
+        0.0, "Losses", "px",
+        "Largest standard deviation of a random blur on generated images that go back, likewise.",
+        ge=0, le=8,
+    )  # fmt: skip
     diff_augment: str = setting(
         "",
         "Losses",

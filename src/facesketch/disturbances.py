@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from facesketch.config import TrainConfig
@@ -19,8 +22,9 @@ class Disturbances:
 
     def __init__(self, config: TrainConfig, numbers: range, device: torch.device) -> None:
         self._std = config.cycle_noise
+        self._most_blur = config.cycle_blur
         self._policy = config.diff_augment_policy
-        if not (self._std or self._policy or config.lambda_nce):
+        if not (self._std or self._most_blur or self._policy or config.lambda_nce):
             return
         self._device = device
         seeds = [disturbance_seeds(config.seed, number) for number in numbers]
@@ -30,15 +34,20 @@ class Disturbances:
         self._places = [torch.Generator().manual_seed(seed) for _, _, seed in seeds]
 
     def before_return(self, fake: Tensor) -> Tensor:
-        """Add noise to generated images that go back, so that nothing faint can be hidden there.
+        """Blur generated images that go back, and add noise, so that nothing can be hidden there.
 
-        x + cycle_noise * n, n ~ N(0, 1) (Chu et al. 2017; Bashkirova et al. 2019)
+            blur(x, s) + cycle_noise * n,   s ~ U(0, cycle_blur) px,   n ~ N(0, 1)
 
+        Noise drowns what is faint (Chu et al. 2017; Bashkirova et al. 2019), a blur what is fine.
         Nothing is clipped: on white paper half of the noise, and of the gradient, would be lost.
 
         Args:
             fake: (B, C, H, W), range [-1, 1], one image a sample.
         """
+        if self._most_blur:
+            chosen = [torch.rand((), generator=rng) for rng in self._choices]
+            stds = self._most_blur * torch.stack(chosen).to(fake.device)
+            fake = gaussian_blur(fake, stds, reach=math.ceil(3 * self._most_blur))
         if not self._std:
             return fake
         shape, device = fake.shape[1:], fake.device
@@ -69,3 +78,26 @@ class Disturbances:
         """
         chosen = [torch.randperm(num_places, generator=rng)[:count] for rng in self._places]
         return torch.stack(chosen).to(self._device)
+
+
+def gaussian_blur(images: Tensor, std: Tensor, reach: int) -> Tensor:
+    """Blur each image by a Gaussian of its own.
+
+    Args:
+        images: (B, C, H, W); at the border the outermost pixels go on.
+        std: Standard deviations in pixels, shape (B,); 0 leaves an image as it is.
+        reach: Pixels to each side that count.
+
+    Returns:
+        Same shape, channels last.
+    """
+    away = torch.arange(-reach, reach + 1, device=images.device)
+    kernel = torch.exp(-0.5 * (away / std.clamp_min(1e-3)[:, None]).square())  # (B, K)
+    kernel = kernel / kernel.sum(dim=1, keepdim=True)
+    batch, channels, height, width = images.shape
+    kernel = kernel.repeat_interleave(channels, dim=0)[:, None]  # (B * C, 1, K)
+    x = images.reshape(1, batch * channels, height, width)  # an image's kernel is its group's
+    x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
+    x = F.conv2d(x, kernel[:, :, None], groups=batch * channels)
+    x = F.conv2d(x, kernel[:, :, :, None], groups=batch * channels)
+    return x.view_as(images).contiguous(memory_format=torch.channels_last)

@@ -42,6 +42,7 @@ EVERYTHING: dict[str, Any] = {
     "lambda_r1": 0.5,
     "r1_every": 2,
     "cycle_noise": 0.05,
+    "cycle_blur": 1.0,
     "diff_augment": "color,translation,cutout",
     "disc_learning_rate": 4e-4,
     "batch_size": 4,

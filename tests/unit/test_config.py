@@ -40,6 +40,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("r1_every", 0),
     ("cycle_noise", -0.1),
     ("cycle_noise", 2),
+    ("cycle_blur", -1),
     ("diff_augment", "colour"),
     ("styles", "line,Thick"),
     ("styles", "line,"),

@@ -7,7 +7,7 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from facesketch.diff_augment import NUM_CHOICES, diff_augment  # noqa: E402
-from facesketch.disturbances import Disturbances  # noqa: E402
+from facesketch.disturbances import Disturbances, gaussian_blur  # noqa: E402
 from train_helpers import tiny_config  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -39,6 +39,25 @@ def test_noise_has_its_standard_deviation_and_no_mean() -> None:
     assert noise.mean().item() == pytest.approx(0, abs=0.002)
 
 
+def test_a_blur_spreads_a_dot_by_its_standard_deviation_and_keeps_its_sum() -> None:
+    dot = torch.zeros(2, 2, 33, 33)
+    dot[:, :, 16, 16] = 1
+    still, blurred = gaussian_blur(dot, torch.tensor([0.0, 1.5]), reach=8)
+    assert torch.equal(still, dot[0])
+    away = torch.arange(-16, 17).float().square()
+    for channel in blurred:
+        assert channel.sum().item() == pytest.approx(1, abs=1e-5)
+        assert (channel.sum(dim=0) * away).sum().item() == pytest.approx(1.5**2, rel=1e-3)
+        assert (channel.sum(dim=1) * away).sum().item() == pytest.approx(1.5**2, rel=1e-3)
+
+
+def test_what_goes_back_is_blurred_by_random_amounts() -> None:
+    disturb = Disturbances(tiny_config(cycle_blur=1.5), range(8), CPU)
+    before = pictures(batch=8)
+    left = [image.std().item() for image in disturb.before_return(before) / before.std()]
+    assert 0.1 < min(left) < max(left) - 0.2 < 0.9
+
+
 def test_every_sample_and_both_ways_back_get_noise_of_their_own() -> None:
     disturb = Disturbances(tiny_config(cycle_noise=0.1), range(4), CPU)
     zero = torch.zeros(4, 1, 8, 8)
@@ -47,7 +66,7 @@ def test_every_sample_and_both_ways_back_get_noise_of_their_own() -> None:
 
 
 def test_what_is_random_depends_on_seed_and_sample_alone() -> None:
-    config = tiny_config(cycle_noise=0.1, diff_augment=EVERYTHING)
+    config = tiny_config(cycle_noise=0.1, cycle_blur=1.5, diff_augment=EVERYTHING)
     images = pictures()
 
     def both(seed: int, *parts: range) -> Tensor:
