@@ -18,7 +18,7 @@ MINUTES := 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
+.PHONY: help run test test-others test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -56,9 +56,14 @@ endef
 run: .venv-run/ready ## Open the studio in the browser (sets up .venv-run, no torch)
 	.venv-run/bin/facesketch serve --open
 
+# The other environments' tests run beside, and are shown after, the main ones: neither keeps two
+# cores busy alone.
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
-	.venv-test/bin/python -m pytest
-	@$(MAKE) --no-print-directory test-ray test-lowest $(addprefix test-,$(PYTHONS))
+	@others=$$(mktemp); $(MAKE) -k --no-print-directory test-others >"$$others" 2>&1 & job=$$!; \
+	.venv-test/bin/python -m pytest; failed=$$?; \
+	wait $$job || failed=$$?; cat "$$others"; rm -f "$$others"; exit $$failed
+
+test-others: test-ray test-lowest $(addprefix test-,$(PYTHONS))
 
 # Inference on its own, without torch: $(call test_inference,ENVIRONMENT)
 define test_inference

@@ -2,7 +2,8 @@
 
     python docs/report/record.py training -- python docs/report/training_log.py RUN [RUN ...]
 
-Runs in the order in which they went on from one another.
+Runs in the order in which they went on from one another. --after FILE puts those of an earlier record
+before them, whose logs are elsewhere.
 """
 
 from __future__ import annotations
@@ -30,8 +31,12 @@ def main() -> None:
     """Print JSON: a row a run, and the curves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("runs", nargs="+", type=Path)
+    parser.add_argument("--after", type=Path, metavar="FILE", help="an earlier training.json")
+    args = parser.parse_args()
     stages: list[dict[str, Any]] = []
-    for run in parser.parse_args().runs:
+    if args.after is not None:
+        stages = json.loads(args.after.read_text(encoding="utf-8"))["result"]["stages"]
+    for run in args.runs:
         stages.append(read(run, first_image=stages[-1]["last_image"] if stages else 0))
     rows = [{name: stage[name] for name in ROW} for stage in stages]
     print(json.dumps({"rows": rows, "stages": stages}, indent=1))

@@ -7,6 +7,7 @@ both the wait and the throughput are best. Larger batches save no time there, so
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import threading
@@ -171,6 +172,7 @@ class Engine:
         self._will_release.release()
         for translator in {self._wide, self._narrow}:
             translator.release_memory()
+        gc.collect()  # an error and the frames that it went through hold each other, and pictures
         return_freed_memory()
 
     def _try(
