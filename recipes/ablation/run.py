@@ -1,0 +1,72 @@
+"""Train one run a change, all for the same time, and measure them side by side on `val`.
+
+    python recipes/ablation/run.py DATA OUT --minutes 8
+
+DATA is as `recipes/generators/README.md` makes it. What is exported already is not trained again, so
+an interrupted call goes on, less the run that it was in. Then docs/results/ablation.json is made by
+
+    python docs/report/record.py ablation --commit COMMIT --result OUT/evaluation/metrics.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+BASE = ("--image-size", "128", "--batch-size", "4", "--styles", "line,edge,line,hatch",
+        "--steps", "1000000", "--decay-start", "1", "--validate-every", "0",
+        "--sample-every", "500", "--num-workers", "1")  # fmt: skip
+"""The preset at half its size, on the data of the shipped weights, at a constant rate."""
+
+CHANGES: dict[str, tuple[str, ...]] = {
+    "base": (),
+    "augment_sketches": ("--augment-sketches",),
+    "cycle_noise": ("--cycle-noise", "0.1"),
+    "cycle_blur": ("--cycle-blur", "0.75"),
+    "lambda_paired": ("--lambda-paired", "20"),
+    "lambda_structure": ("--lambda-structure", "1"),
+    "lambda_features": ("--lambda-features", "0.5"),
+    "lambda_identity": ("--lambda-identity", "5"),
+    "lambda_nce": ("--lambda-nce", "1"),
+    "lambda_r1": ("--lambda-r1", "0.01"),
+    "diff_augment": ("--diff-augment", "translation,cutout"),
+    "projected": ("--discriminator", "projected"),
+    "disc_learning_rate": ("--disc-learning-rate", "4e-4"),
+    "no_average": ("--ema-decay", "0"),
+    "colour_sketches": ("--sketch-channels", "3"),
+}
+"""One change each."""
+
+
+def main() -> None:
+    """Train what is missing, export it, and compare all."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=8, help="of training for each [8]")
+    parser.add_argument("--limit", type=int, default=200, help="photos to measure with [200]")
+    args = parser.parse_args()
+    weights: list[str] = []
+    for name, change in CHANGES.items():
+        run, exported = args.out / "runs" / name, args.out / name
+        if not (exported / "sketch2photo.onnx").is_file():
+            shutil.rmtree(run, ignore_errors=True)  # of a call that was interrupted in it
+            _facesketch("train", "--data", args.data, "--out", run, *BASE, *change,
+                        "--max-minutes", args.minutes)  # fmt: skip
+            _facesketch("export", run, "-o", exported)
+        weights += ["--weights", str(exported)]
+    # val has too few drawings for KID; those of train are no photos' partners.
+    _facesketch("evaluate", *weights, "--identity", "--photos", args.data / "val" / "photos",
+                "--sketches", args.data / "train" / "sketches" / "line", "--size", "128",
+                "--limit", args.limit, "-o", args.out / "evaluation")  # fmt: skip
+
+
+def _facesketch(*words: object) -> None:
+    subprocess.run([sys.executable, "-m", "facesketch", *map(str, words)], check=True)
+
+
+if __name__ == "__main__":
+    main()
