@@ -2,8 +2,8 @@
 
     python docs/report/record.py training -- python docs/report/training_log.py RUN [RUN ...]
 
-Runs in the order in which they went on from one another. --after FILE puts those of an earlier record
-before them, whose logs are elsewhere.
+Runs in the order in which they went on from one another. --after FILE puts those of an earlier
+record, whose logs are elsewhere, before them.
 """
 
 from __future__ import annotations

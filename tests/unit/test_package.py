@@ -61,8 +61,8 @@ def normalised(package: str) -> str:
 
 
 def bounds(requirement: str) -> tuple[str, str, str]:
-    """Take `name>=lowest,<upper` apart."""
-    match = re.fullmatch(r"([\w.-]+)>=([\d.]+),<([\d.]+)", requirement)
+    """Take `name>=lowest,<upper` apart; extras of a package have its version."""
+    match = re.fullmatch(r"([\w.-]+)(?:\[[\w,]+\])?>=([\d.]+),<([\d.]+)", requirement)
     assert match, f"{requirement} needs a lower and an upper bound"
     return normalised(match[1]), match[2], match[3]
 
