@@ -188,7 +188,7 @@ def test_training_can_start_from_the_shipped_weights() -> None:
     photo = noise()
     with torch.inference_mode():
         drawn = model.gen_photo2sketch(torch.from_numpy(photo)).numpy()
-    np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=1e-3)
+    np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=1e-2)
 
 
 def test_every_style_becomes_a_file_and_training_goes_on_from_them(
