@@ -23,8 +23,8 @@ from pathlib import Path
 from facesketch import checkpoint
 from soak import campaign
 from soak.campaign import Report
-from soak.trainer import CHECKPOINT, STEP, Trainer, new_run, resumed, write_data
-from soak.training_faults import STEPS_A_FAULT, told_in_a_sentence, whole_one_lost
+from soak.trainer import STEP, Trainer, resumed
+from soak.training_faults import begin_runs, told_in_a_sentence, whole_one_lost
 from soak.training_kills import finish_and_compare
 from train_helpers import newest_step
 
@@ -62,13 +62,7 @@ def _within(seed: int, count: int, folder: str) -> None:
     size = f"size={DISK_BYTES}"
     subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", folder], check=True)
     disk, rng, report = Path(folder), random.Random(seed), Report()
-    data, run, whole = write_data(disk / "data"), disk / "run", disk / "whole"
-    num_steps = STEPS_A_FAULT * count + 10
-    Trainer(new_run(data, whole, num_steps), Path(f"{whole}.log")).wait()
-    first = Trainer(new_run(data, run, num_steps), run.with_suffix(".log"))
-    first.reaches(CHECKPOINT, 3)
-    first.kill()
-    first.wait()
+    _, run = begin_runs(disk, count)
     [*_, newest] = checkpoint.list_checkpoints(run)
     largest_rest = newest.stat().st_size
     filler = disk / "filler"
@@ -81,7 +75,7 @@ def _within(seed: int, count: int, folder: str) -> None:
         filler.unlink()
         happened, wrong = told_in_a_sentence(run, code, "No space left on device")
         report.add("disk really full", happened, wrong or whole_one_lost(run, before))
-    wrong = finish_and_compare(run, whole)
+    wrong = finish_and_compare(run, disk / "whole")
     report.add("the run on the full disk, at the end", "the same weights, to the bit", wrong)
     json.dump([report.outcomes, report.broken], sys.stdout)
 

@@ -49,13 +49,7 @@ def disturb_training(seed: int, count: int) -> Report:
     report = Report()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        data, run = write_data(folder / "data"), folder / "run"
-        num_steps = STEPS_A_FAULT * len(faults) + 10
-        Trainer(new_run(data, folder / "whole", num_steps), folder / "whole.log").wait()
-        first = Trainer(new_run(data, run, num_steps), run.with_suffix(".log"))
-        first.reaches(CHECKPOINT, 3)
-        first.kill()
-        first.wait()
+        data, run = begin_runs(folder, len(faults))
         for fault in faults:
             before = newest_step(run)
             tried, happened, wrong = fault(run, data, rng)
@@ -63,6 +57,22 @@ def disturb_training(seed: int, count: int) -> Report:
         wrong = finish_and_compare(run, folder / "whole")
         report.add("the same run, at the end", "the same weights, to the bit", wrong)
     return report
+
+
+def begin_runs(folder: Path, num_faults: int) -> tuple[Path, Path]:
+    """Let one run come to its end undisturbed, as `whole`, and begin another like it.
+
+    Returns:
+        The pictures, and the other run, which has a checkpoint and was killed.
+    """
+    data, run = write_data(folder / "data"), folder / "run"
+    num_steps = STEPS_A_FAULT * num_faults + 10
+    Trainer(new_run(data, folder / "whole", num_steps), folder / "whole.log").wait()
+    first = Trainer(new_run(data, run, num_steps), run.with_suffix(".log"))
+    first.reaches(CHECKPOINT, 3)
+    first.kill()
+    first.wait()
+    return data, run
 
 
 Fault: TypeAlias = Callable[[Path, Path, random.Random], tuple[str, str, str | None]]

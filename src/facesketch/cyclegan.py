@@ -129,11 +129,11 @@ class CycleGAN(nn.Module):
 
     def as_photo(self, sketch: Tensor) -> Tensor:
         """Write a sketch in the channels of a photo, (B, 3, H, W)."""
-        return sketch.expand(-1, 3, -1, -1)
+        return losses.with_channels(sketch, 3)
 
     def as_sketch(self, photo: Tensor) -> Tensor:
         """Write a photo in the channels of a sketch: its luma where sketches are grayscale."""
-        return photo if self.sketch_channels == 3 else losses.luma(photo)
+        return losses.with_channels(photo, self.sketch_channels)
 
     def generator_losses(
         self,

@@ -83,8 +83,7 @@ def export_run(
     batches = parity_batches(checkpoint.merge_settings(config, dict(images or {})))
     exported = []
     for direction, style in files_of(config):
-        network = build_generator(config, direction)
-        network.load_state_dict(saved.generator_state(direction))
+        network = trained_generator(saved, direction)
         channels = channels_of(config, direction)
         info = WeightsInfo(
             direction=direction,
@@ -113,6 +112,13 @@ def build_generator(config: TrainConfig, direction: Direction) -> Generator:
     num_styles = len(config.style_names) if direction == "photo2sketch" else 1
     channels = channels_of(config, direction)
     return generator(config.generator, *channels, config.upsample, num_styles)
+
+
+def trained_generator(saved: checkpoint.Checkpoint, direction: Direction) -> Generator:
+    """Build one averaged generator of a run, as its checkpoint has it."""
+    network = build_generator(saved.settings, direction)
+    network.load_state_dict(saved.generator_state(direction))
+    return network
 
 
 def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:

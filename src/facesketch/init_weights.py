@@ -12,7 +12,7 @@ from facesketch import checkpoint
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.errors import MissingExtraError, WeightsError
-from facesketch.export import build_generator
+from facesketch.export import trained_generator
 from facesketch.half import restore_floats
 from facesketch.models.layers import fold, load_folded
 from facesketch.teacher import Teacher
@@ -80,10 +80,7 @@ def load_teacher(config: TrainConfig, run: Path) -> Teacher:
             f"the teacher in {run} draws in the styles {', '.join(former.style_names)}; set styles "
             "to the same ones, or take a teacher that has one."
         )
-    generators: dict[Direction, nn.Module] = {}
-    for direction in DIRECTIONS:
-        generators[direction] = build_generator(former, direction)
-        generators[direction].load_state_dict(saved.generator_state(direction))
+    generators = {direction: trained_generator(saved, direction) for direction in DIRECTIONS}
     _log.info("Teacher: the generators (%s) of %s.", former.generator, saved.path)
     return Teacher(generators, former.sketch_channels)
 
@@ -106,13 +103,11 @@ def _load_generator(
     network: nn.Module, direction: Direction, config: TrainConfig, saved: checkpoint.Checkpoint
 ) -> None:
     """Fill a generator from a run's; a style that the run did not learn takes its default."""
-    former, state = saved.settings, saved.generator_state(direction)
-    if direction == "sketch2photo" or former.style_names == config.style_names:
-        network.load_state_dict(state)
+    known = saved.settings.style_names
+    if direction == "sketch2photo" or known == config.style_names:
+        network.load_state_dict(saved.generator_state(direction))
         return
-    trained = build_generator(former, direction)
-    trained.load_state_dict(state)
-    known = former.style_names
+    trained = trained_generator(saved, direction)
     styles = [known.index(name) if name in known else 0 for name in config.style_names]
     load_folded(network, [fold(trained, style).state_dict() for style in styles])
 

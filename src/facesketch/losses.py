@@ -240,6 +240,11 @@ def luma(x: Tensor) -> Tensor:
     return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
 
 
+def with_channels(images: Tensor, count: int) -> Tensor:
+    """Write images, (B, 1 or 3, H, W), in 1 channel, their luma, or in 3."""
+    return luma(images) if count == 1 else images.expand(-1, 3, -1, -1)
+
+
 def _mean_l1(a: Tensor, b: Tensor) -> Tensor:
     if a.shape != b.shape:
         raise ValueError(f"shapes differ: {tuple(a.shape)} and {tuple(b.shape)}")

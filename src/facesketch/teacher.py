@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from facesketch.data.batch import Batch
 from facesketch.features import Frozen
-from facesketch.losses import luma
+from facesketch.losses import with_channels
 from facesketch.weights_info import Direction
 
 
@@ -28,10 +28,5 @@ class Teacher:
         Sketches have the channels that the batch's have, photos 3; (B, C, H, W), range [-1, 1].
         """
         sketch = self._photo2sketch(batch.photo, batch.style).float()
-        photo = self._sketch2photo(_with_channels(batch.shown, self._sketch_channels)).float()
-        return _with_channels(sketch, batch.sketch.shape[1]), photo
-
-
-def _with_channels(sketch: Tensor, count: int) -> Tensor:
-    """Write sketches, (B, 1 or 3, H, W), in that many channels."""
-    return luma(sketch) if count == 1 else sketch.expand(-1, 3, -1, -1)
+        photo = self._sketch2photo(with_channels(batch.shown, self._sketch_channels)).float()
+        return with_channels(sketch, batch.sketch.shape[1]), photo

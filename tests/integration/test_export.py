@@ -188,7 +188,7 @@ def test_training_can_start_from_the_shipped_weights() -> None:
     photo = noise()
     with torch.inference_mode():
         drawn = model.gen_photo2sketch(torch.from_numpy(photo)).numpy()
-    np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=1e-2)
+    np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=5e-3)
 
 
 def test_every_style_becomes_a_file_and_training_goes_on_from_them(
@@ -225,10 +225,7 @@ def test_every_style_becomes_a_file_and_training_goes_on_from_them(
 
 
 def load_styled(run: Path) -> torch.nn.Module:
-    saved = load_latest(run)
-    network = export.build_generator(saved.settings, "photo2sketch")
-    network.load_state_dict(saved.generator_state("photo2sketch"))
-    return network
+    return export.trained_generator(load_latest(run), "photo2sketch")
 
 
 def test_weights_of_another_architecture_cannot_start_a_training(run: Path) -> None:

@@ -145,7 +145,7 @@ def test_projected_discriminators_resume_to_the_bit_and_take_parts(
     whole, parts = (TrainState(tiny_config(**kind, accumulate=n), 10) for n in (1, 2))
     for seed in range(2):  # the second with R1
         a, b = (state.train_step(batch(seed)) for state in (whole, parts))
-        assert a == pytest.approx(b, rel=1e-2)
+        assert a == pytest.approx(b, rel=5e-3)
 
 
 # One by one

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +48,42 @@ def convert_on_ray(
         UsageError: If no cluster answers, or the device or the style is not there.
         DataError: If the cluster, or a network on it, fails.
     """
+    # What is wrong with the request is said here; the device is a matter of the other machines.
+    Translator(settings.weights, style=settings.style)
+    with _connected(address) as (ray_data, all_cores):
+        num_cores = num_workers or all_cores
+        chunks = in_chunks(jobs.items(), min(CHUNK_SIZE, -(-len(jobs) // num_cores)))
+        for some in in_chunks(chunks, NUM_CHUNKS):
+            rows = [{"jobs": pickle.dumps(chunk)} for chunk in some]
+            converted = ray_data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                _convert_there,
+                fn_args=(settings, Path.cwd()),
+                batch_size=1,
+                num_cpus=1,
+                num_gpus=1 if settings.device == "cuda" else None,
+                compute=ray_data.TaskPoolStrategy(num_workers),
+            )
+            for row in converted.iter_rows():
+                tasks = pickle.loads(row["tasks"])  # noqa: S301  # from our own processes
+                if isinstance(tasks, FacesketchError):
+                    raise tasks
+                yield from tasks
+
+
+@contextmanager
+def _connected(address: str) -> Iterator[tuple[Any, int]]:
+    """Be on a cluster, quietly; yields the module ray.data, which is an extra, and its cores.
+
+    Raises:
+        MissingExtraError: If Ray is not installed.
+        UsageError: If no cluster answers.
+        DataError: If the cluster fails meanwhile.
+    """
     try:
-        import ray.data  # noqa: PLC0415  # an extra of its own
+        import ray.data  # noqa: PLC0415
         from ray.exceptions import RayError  # noqa: PLC0415
     except ImportError as error:
         raise MissingExtraError("--ray", "ray") from error
-    # What is wrong with the request is said here; the device is a matter of the other machines.
-    Translator(settings.weights, style=settings.style)
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError) as error:
@@ -63,24 +93,8 @@ def convert_on_ray(
         ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    num_cores = num_workers or max(1, int(ray.cluster_resources()["CPU"]))
-    chunks = in_chunks(jobs.items(), min(CHUNK_SIZE, -(-len(jobs) // num_cores)))
     try:
-        for some in in_chunks(chunks, NUM_CHUNKS):
-            rows = [{"jobs": pickle.dumps(chunk)} for chunk in some]
-            converted = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                _convert_there,
-                fn_args=(settings, Path.cwd()),
-                batch_size=1,
-                num_cpus=1,
-                num_gpus=1 if settings.device == "cuda" else None,
-                compute=ray.data.TaskPoolStrategy(num_workers),
-            )
-            for row in converted.iter_rows():
-                tasks = pickle.loads(row["tasks"])  # noqa: S301  # from our own processes
-                if isinstance(tasks, FacesketchError):
-                    raise tasks
-                yield from tasks
+        yield ray.data, max(1, int(ray.cluster_resources()["CPU"]))
     except RayError as error:
         reason = str(error).strip().rpartition("\n")[2]
         raise DataError(

@@ -162,6 +162,21 @@ def _copy_exactly(target: Tensor, source: Tensor) -> None:
     target.copy_(source)
 
 
+def map_of_style(maps: Tensor, style: Tensor | None) -> Tensor:
+    """Pick from the judgements of a discriminator, one map a style, those that count.
+
+    Args:
+        maps: (B, S, H, W).
+        style: Number of each image's style, shape (B,); None keeps all maps.
+
+    Returns:
+        (B, 1, H, W), or the maps as they are.
+    """
+    if style is None:
+        return maps
+    return maps.gather(1, style[:, None, None, None].expand(-1, 1, *maps.shape[2:]))
+
+
 def init_gaussian(model: nn.Module) -> None:
     """Initialise convolutions from N(0, 0.02^2), biases with zero (Zhu et al. 2017, section 4)."""
     for module in model.modules():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from facesketch.models.layers import init_gaussian
+from facesketch.models.layers import init_gaussian, map_of_style
 
 
 class PatchDiscriminator(nn.Module):
@@ -35,9 +35,7 @@ class PatchDiscriminator(nn.Module):
             style: Number of each one's style, shape (B,), where there are several.
         """
         maps: Tensor = self.layers(x)  # (B, S, H/8 - 2, W/8 - 2)
-        if style is None:
-            return maps
-        return maps.gather(1, style[:, None, None, None].expand(-1, 1, *maps.shape[2:]))
+        return map_of_style(maps, style)
 
 
 def _block(in_channels: int, out_channels: int, stride: int) -> list[nn.Module]:

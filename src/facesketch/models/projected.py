@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesketch.models.layers import WSConv2d
+from facesketch.models.layers import WSConv2d, map_of_style
 
 Look = Callable[[Tensor], list[Tensor]]
 """Photos (B, 3, H, W) in [-1, 1] to feature maps (B, C, H / 2 ** n, W / 2 ** n), n = 1, 2, ..."""
@@ -34,7 +34,8 @@ class ProjectedDiscriminator(nn.Module):
         self._look = look
         for level, count in enumerate(channels):
             self._add_random(f"across{level}", width, count, 1)
-            self._add_random(f"down{level}", width, width, 3)
+            if level < len(channels) - 1:
+                self._add_random(f"down{level}", width, width, 3)
         # Those of the two finest maps halve them once more.
         strides = [2 if level < 2 else 1 for level in range(len(channels))]
         self.heads = nn.ModuleList(_head(width, num_styles, stride) for stride in strides)
@@ -60,12 +61,7 @@ class ProjectedDiscriminator(nn.Module):
                 wide = F.interpolate(F.conv2d(coarser, weight, padding=1), mixed.shape[2:])
                 mixed = (mixed + wide) * 0.5**0.5
             coarser = mixed
-            judged = self.heads[level](mixed)
-            if style is not None:
-                judged = judged.gather(
-                    1, style[:, None, None, None].expand(-1, 1, *judged.shape[2:])
-                )
-            maps.append(judged)
+            maps.append(map_of_style(self.heads[level](mixed), style))
         return torch.cat([F.interpolate(m, maps[-1].shape[2:]) for m in maps], dim=1)
 
     def _add_random(self, name: str, out: int, channels: int, kernel: int) -> None:
