@@ -15,7 +15,7 @@ from torch import Tensor
 from facesketch.config import TrainConfig, build_config, field_extra
 from facesketch.distributed import Ranks
 from facesketch.errors import CheckpointError
-from facesketch.writing import remove_leftovers, write_whole
+from facesketch.writing import write_whole
 
 SCHEMA_VERSION = 2
 BROKEN_SUFFIX = ".broken"
@@ -87,7 +87,6 @@ def save(run: Path, **content: Unpack[Content]) -> Path:
     _write(path, content)
     for old in list_checkpoints(run)[: -content["settings"].keep_checkpoints]:
         old.unlink()
-    remove_leftovers(path.parent)
     return path
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from facesketch import checkpoint
 from facesketch.config import ONE_CALL, TrainConfig
 from facesketch.errors import CheckpointError, MissingExtraError, TrainingError, UsageError
-from facesketch.writing import write_whole
+from facesketch.writing import remove_leftovers, write_whole
 
 LOCK_NAME = ".lock"
 LOGS_NAME = "logs"
@@ -27,6 +27,8 @@ def default_run_folder() -> Path:
 @contextmanager
 def claimed(run: Path) -> Iterator[None]:
     """Keep other trainers off a run; the lock ends with this process, however that ends.
+
+    What a trainer left half-written there when it was killed is deleted.
 
     Raises:
         TrainingError: If another process is training in that folder.
@@ -50,6 +52,7 @@ def claimed(run: Path) -> Iterator[None]:
             "or make it writable."
         ) from error
     try:
+        remove_leftovers(run)
         yield
     finally:
         lock.release()

@@ -84,9 +84,24 @@ def test_a_run_that_failed_before_its_first_step_can_be_given_again(tmp_path: Pa
 def test_a_second_trainer_is_refused_while_the_first_one_works(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     train(tiny_config(data=data, out=run, steps=1))
-    with claimed(run), pytest.raises(TrainingError, match="another process is training in"):
-        resume(run, steps=2)
+    with claimed(run):
+        unfinished = run / ".settings.toml.123.partial"
+        unfinished.touch()  # as the first one would
+        with pytest.raises(TrainingError, match="another process is training in"):
+            resume(run, steps=2)
+        assert unfinished.exists()
     assert resume(run, steps=2).step == 2
+
+
+def test_what_a_killed_trainer_left_half_written_is_cleared_away(
+    data: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    train(tiny_config(data=data, out=run, steps=1))
+    for name in (".validation.png", "checkpoints/.step-00000009.pt", "samples/.step-00000009.png"):
+        (run / f"{name}.123.partial").write_bytes(b"half")
+    resume(run, steps=2)
+    assert not list(run.rglob("*.partial"))
 
 
 @linux_only
