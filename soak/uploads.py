@@ -16,9 +16,8 @@ from soak.campaign import Report
 from soak.requests import hostile_request
 
 WARM_UP_SEED = -1
-MOST_WARM_UP = 2_000
-"""Requests that come first, half as many at most: memory that runtimes keep for the largest
-pictures, of each generator and thread, is taken once."""
+"""Of half as many requests that come first: the heaps of the C library, one for each thread, grow
+into their holes, ever more slowly (Python's own memory does not grow at all)."""
 
 MOST_GROWTH, ENOUGH = 0.05, 1_000
 """How much larger the memory may be afterwards, and how many requests it takes to tell."""
@@ -29,8 +28,7 @@ def upload(seed: int, count: int, *options: str) -> Report:
     report, warm_up = Report(), Report()
     server = Server(*options)
     try:
-        num_first = min(MOST_WARM_UP, count // 2)
-        first = (hostile_request(WARM_UP_SEED, number) for number in range(num_first))
+        first = (hostile_request(WARM_UP_SEED, number) for number in range(count // 2))
         load.drive(server, first, warm_up)
         before = load.settled_mb(server) if count >= ENOUGH else load.resident_mb(server)
         memory = load.drive(server, (hostile_request(seed, n) for n in range(count)), report)

@@ -44,6 +44,7 @@ from facesketch.errors import ConfigError  # noqa: E402
 from facesketch.train_state import TrainState, learning_rate_factor, pick_device  # noqa: E402
 from facesketch.training import train  # noqa: E402
 from facesketch.validation.plan import MIN_IMAGES  # noqa: E402
+from pack_helpers import pack_small  # noqa: E402
 
 pytestmark = [
     pytest.mark.train,
@@ -222,6 +223,16 @@ def test_the_others_end_when_one_is_killed_and_resuming_ends_equal_to_the_bit(
     assert f"--resume {run}" in sentence
     assert newest_step(run) < 16
     done = torchrun("--resume", str(run))
+    assert done.returncode == 0, done.stderr
+    assert_same_end(run, whole)
+
+
+def test_two_ranks_take_from_a_pack_what_they_take_from_its_folder(
+    data: Path, plan: list[str], whole: Path, tmp_path: Path
+) -> None:
+    packed, run = tmp_path / "packed", tmp_path / "run"
+    pack_small(data, packed)
+    done = torchrun(*plan, "--data", str(packed), "--num-workers", "1", "--out", str(run))
     assert done.returncode == 0, done.stderr
     assert_same_end(run, whole)
 
