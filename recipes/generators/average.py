@@ -1,9 +1,11 @@
-"""Average the generators of two runs, of which one began with the other's weights.
+"""Average the generators of several runs, of which each began with the weights of another.
 
-    python recipes/generators/average.py runs/stage2 runs/stage3 runs/average
+    python recipes/generators/average.py runs/average \
+        --photo2sketch runs/stage2 runs/stage3 --sketch2photo runs/stage2 runs/stage3
 
-writes a run that can be exported and gone on from. Along the line between two such runs there are
-weights that have something of both (Wortsman et al. 2022, model soups).
+writes a run that can be exported and gone on from. Between such runs there are weights that have
+something of all of them (Wortsman et al. 2022, model soups). A run stands for its newest
+checkpoint; the file of another one may be given.
 """
 
 from __future__ import annotations
@@ -12,32 +14,42 @@ import argparse
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from facesketch import checkpoint
+from facesketch.checkpoint import Checkpoint
+from facesketch.weights_info import DIRECTIONS
 
 
 def main() -> None:
-    """Write the average of the newest checkpoints."""
+    """Write the averages, with all else of the last run that is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path, help="gives all but the averaged generators")
     parser.add_argument("out", type=Path)
+    for direction in DIRECTIONS:
+        parser.add_argument(f"--{direction}", type=_load, nargs="+", required=True, metavar="RUN")
     args = parser.parse_args()
-    first, second = (checkpoint.load_latest(run) for run in (args.first, args.second))
-    averaged = {
-        name: torch.lerp(first.state["ema"][name], tensor, 0.5)
-        for name, tensor in second.state["ema"].items()
-    }
+    averaged: dict[str, Tensor] = {}
+    for direction in DIRECTIONS:
+        last = getattr(args, direction)[-1]
+        states = [each.generator_state(direction) for each in getattr(args, direction)]
+        for name in states[0]:
+            mean = torch.stack([state[name].float() for state in states]).mean(0)
+            averaged[f"{direction}.{name}"] = mean
     print(
         checkpoint.save(
             args.out,
-            step=second.step,
-            settings=second.settings,
-            environment=second.environment,
-            data_fingerprint=second.data_fingerprint,
-            state=second.state | {"ema": averaged},
+            step=last.step,
+            settings=last.settings,
+            environment=last.environment,
+            data_fingerprint=last.data_fingerprint,
+            state=last.state | {"ema": averaged},
         )
     )
+
+
+def _load(given: str) -> Checkpoint:
+    path = Path(given)
+    return checkpoint.load(path) if path.is_file() else checkpoint.load_latest(path)
 
 
 if __name__ == "__main__":

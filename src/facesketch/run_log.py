@@ -1,4 +1,4 @@
-"""What a run leaves for people: losses as JSONL and TensorBoard events, picture grids as PNG."""
+"""What a run says while it goes: losses as JSONL and TensorBoard events, progress."""
 
 from __future__ import annotations
 
@@ -11,13 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-import torch
-from PIL import Image
 from rich.progress import Progress, TaskID
-from torch import Tensor
 
-from facesketch import images
 from facesketch.console import progress_bar
 from facesketch.errors import MissingExtraError
 from facesketch.run_folder import LOGS_NAME
@@ -88,49 +83,6 @@ def _lines_up_to(path: Path, step: int) -> list[str]:
         except json.JSONDecodeError:
             continue
     return kept
-
-
-def picture_grid(columns: list[Tensor]) -> Image.Image:
-    """Lay out pictures: one column a stage, one row a sample.
-
-    Args:
-        columns: Each (B, 1 or 3, H, W), float32, range [-1, 1].
-
-    Returns:
-        RGB picture of B x len(columns) tiles, 4 px of white between them.
-    """
-    gap = 4
-    num_rows, _, height, width = columns[0].shape
-    size = (len(columns) * (width + gap) - gap, num_rows * (height + gap) - gap)
-    grid = Image.new("RGB", size, "white")
-    for x, column in enumerate(columns):
-        for y, planes in enumerate(column.float().cpu().numpy().astype(np.float32)):
-            tile = Image.fromarray(images.denormalise(planes))
-            grid.paste(tile.convert("RGB"), (x * (width + gap), y * (height + gap)))
-    return grid
-
-
-@torch.no_grad()
-def sample_grid(
-    generators: dict[str, torch.nn.Module],
-    photo: Tensor,
-    sketch: Tensor,
-    style: Tensor | None = None,
-) -> Image.Image:
-    """Real, translated and round trip, both ways: six columns.
-
-    Args:
-        generators: The two generators by direction.
-        photo: (B, 3, H, W), range [-1, 1].
-        sketch: (B, C, H, W), range [-1, 1].
-        style: Number of each sketch's style, shape (B,), in which its photo is drawn as well; None
-            is the first.
-    """
-    fake_sketch = generators["photo2sketch"](photo, style)
-    rec_photo = generators["sketch2photo"](fake_sketch)
-    fake_photo = generators["sketch2photo"](sketch)
-    rec_sketch = generators["photo2sketch"](fake_photo, style)
-    return picture_grid([photo, fake_sketch, rec_photo, sketch, fake_photo, rec_sketch])
 
 
 class StepProgress:

@@ -34,6 +34,16 @@ def learning_rate_factor(step: int, num_steps: int, decay_start: float) -> float
     return max(0.0, (num_steps - step) / max(1.0, num_steps - first))
 
 
+def schedule_text(config: TrainConfig, num_steps: int) -> str:
+    """Describe the learning rate in one line."""
+    first = min(round(config.decay_start * num_steps), num_steps)
+    last = learning_rate_factor(num_steps - 1, num_steps, config.decay_start)
+    return (
+        f"{config.learning_rate:g} up to step {first}, then linearly down to "
+        f"{config.learning_rate * last:.2g} in step {num_steps - 1}"
+    )
+
+
 def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
     """Turn the `device` setting into a device; auto takes CUDA, then MPS, then the CPU.
 

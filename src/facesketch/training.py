@@ -12,41 +12,31 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from facesketch import checkpoint, distributed, images, run_folder
+from facesketch import checkpoint, distributed, run_folder
 from facesketch.config import MAX_BROKEN_SHARE, TrainConfig
 from facesketch.data.batch import Batch
 from facesketch.data.dataset import (
     Broken,
     Domains,
     Loaded,
-    centre_crop,
     find_domains,
     make_loader,
 )
-from facesketch.data.files import ImageList
-from facesketch.data.pens import numbers_by_style
 from facesketch.data.sampler import steps_per_epoch
 from facesketch.distributed import Ranks
 from facesketch.errors import (
     CheckpointError,
     DataError,
-    ImageError,
     NonFiniteLossError,
 )
 from facesketch.failures import explain_failures
 from facesketch.init_weights import load_networks, load_teacher
-from facesketch.run_log import RunLog, StepProgress, sample_grid
+from facesketch.run_log import RunLog, StepProgress
+from facesketch.samples import Samples
 from facesketch.train_state import TrainState, all_pools, learning_rate_factor, pick_device
 from facesketch.validation import Validation
-from facesketch.writing import write_whole
-
-NUM_SAMPLES = 4
-"""Rows of the picture grid; with several styles as many of each as fit, and one at least."""
 
 Reason = Literal["finished", "time is up", "interrupted"]
 
@@ -230,7 +220,7 @@ class _Loop:
         if self.ranks.is_first:
             run_folder.save_settings(self.run, self.config)
         val = find_domains(self.config, "val")
-        samples = self._fixed_samples(val or self.domains)
+        samples = Samples(self.config, val or self.domains)
         loader = make_loader(
             self.domains,
             self.config,
@@ -269,7 +259,7 @@ class _Loop:
                 if run_log and (step % self.config.log_every == 0 or reason == "finished"):
                     run_log.write(step, values | bar.speed(self.config.batch_size))
                 if step % self.config.sample_every == 0 or reason == "finished":
-                    self._save_samples(*samples)
+                    self._save_samples(samples)
                 is_due = step % self.config.checkpoint_every == 0
                 if is_due or has_validated or reason is not None:
                     self._save()
@@ -341,32 +331,9 @@ class _Loop:
             run_log.write_validation(measured.step, measured.values())
         return True
 
-    def _fixed_samples(self, domains: Domains) -> tuple[Tensor, Tensor, Tensor]:
-        """Read photos, sketches and styles of the grid."""
-        size = self.config.image_size
-        mode: images.Mode = "L" if self.config.sketch_channels == 1 else "RGB"
-        by_style = numbers_by_style(domains.sketches, self.config)
-        num_each = max(1, NUM_SAMPLES // len(by_style))
-        drawn = [
-            (sketch, style)
-            for style, numbers in enumerate(by_style)
-            for sketch in _read_samples(domains.sketches, numbers, num_each, size, mode)
-        ]
-        everything = np.arange(len(domains.photos))
-        photos = _read_samples(domains.photos, everything, len(drawn), size, "RGB")
-        sketches, styles = zip(*drawn[: len(photos)], strict=True)
-        photo = torch.stack(photos[: len(sketches)])
-        return photo, torch.stack(sketches), torch.tensor(styles)
-
-    def _save_samples(self, photo: Tensor, sketch: Tensor, style: Tensor) -> None:
-        if not self.ranks.is_first:
-            return
-        state = self.state
-        generators = dict(state.ema.items())
-        with state.autocast():
-            grid = sample_grid(generators, *map(state.to_device, (photo, sketch, style)))
-        with write_whole(self.run / "samples" / f"step-{state.step:08d}.png") as partial:
-            partial.write_bytes(images.encode(grid, "PNG", generated_photo=True))
+    def _save_samples(self, samples: Samples) -> None:
+        if self.ranks.is_first:
+            samples.save(self.run, self.state)
 
     def _save(self) -> Path:
         """Write a checkpoint from the first rank, with the pools of all; every rank must call."""
@@ -426,31 +393,3 @@ class _Loop:
         broken = list(self.broken.values())
         summary = self.validation.summary()
         return Outcome(self.run, self.state.step, self.state.num_steps, reason, broken, summary)
-
-
-def _read_samples(
-    folder: ImageList, numbers: NDArray[np.integer], wanted: int, size: int, mode: images.Mode
-) -> list[Tensor]:
-    """Read up to `wanted` whole images, spread over the numbers."""
-    wanted = min(wanted, len(numbers))
-    result: list[Tensor] = []
-    for index in numbers[:: max(1, len(numbers) // (4 * wanted))]:
-        try:
-            result.append(centre_crop(folder, int(index), size, mode))
-        except ImageError:
-            continue  # the training itself names and counts it
-        if len(result) == wanted:
-            break
-    if not result:
-        raise DataError(f"no image in {folder.root} can be read; run `facesketch data check`.")
-    return result
-
-
-def schedule_text(config: TrainConfig, num_steps: int) -> str:
-    """Describe the learning rate in one line."""
-    first = min(round(config.decay_start * num_steps), num_steps)
-    last = learning_rate_factor(num_steps - 1, num_steps, config.decay_start)
-    return (
-        f"{config.learning_rate:g} up to step {first}, then linearly down to "
-        f"{config.learning_rate * last:.2g} in step {num_steps - 1}"
-    )

@@ -53,6 +53,7 @@ ORDER = [
     "run_folder",
     "failures",
     "run_log",
+    "samples",
     "export",
     "init_weights",
     "reference_import",

@@ -166,8 +166,8 @@ def _print_settings(settings: TrainConfig) -> None:
 def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks) -> None:
     from facesketch.cyclegan import CycleGAN  # noqa: PLC0415
     from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
-    from facesketch.train_state import pick_device, pick_precision  # noqa: PLC0415
-    from facesketch.training import count_steps, schedule_text  # noqa: PLC0415
+    from facesketch.train_state import pick_device, pick_precision, schedule_text  # noqa: PLC0415
+    from facesketch.training import count_steps  # noqa: PLC0415
     from facesketch.validation.plan import plan_text  # noqa: PLC0415
 
     num_steps = count_steps(settings, domains)
