@@ -52,7 +52,8 @@ def claimed(run: Path) -> Iterator[None]:
             "or make it writable."
         ) from error
     try:
-        remove_leftovers(run)
+        for folder in (run, *filter(Path.is_dir, run.iterdir())):
+            remove_leftovers(folder)
         yield
     finally:
         lock.release()

@@ -38,8 +38,8 @@ def write_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what killed processes left in a folder and below; nobody else may be writing there."""
-    for partial in folder.rglob(f".*{PARTIAL_SUFFIX}"):
+    """Delete what killed processes left in a folder; nobody else may be writing there."""
+    for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
         partial.unlink(missing_ok=True)
 
 

@@ -66,7 +66,8 @@ def draw_folder(photos: Path, out: Path, *, num_workers: int | None = None) -> D
     if not names:
         raise DataError(f"{photos} holds no pictures; give a folder with photos in it.")
     todo = [name for name in names if not _is_done(out / name)]
-    remove_leftovers(out)
+    for folder in {(out / name).parent for name in todo}:
+        remove_leftovers(folder)
     failed: list[tuple[str, str]] = []
     job = partial(_draw_one, photos=photos, out=out)
     with progress_bar() as bar:
