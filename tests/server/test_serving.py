@@ -181,18 +181,23 @@ def test_a_signal_lets_it_finish_what_is_in(
 ) -> None:
     server = serve("--threads", "1")
     picture = encoded((2048, 2048), "JPEG")
-    answers: list[tuple[int, bytes, Any]] = []
-    threads = [
-        threading.Thread(target=lambda: answers.append(post(server.port, picture, size="2048")))
-        for _ in range(3)
-    ]
+    answers: list[int] = []
+    stopping = threading.Event()
+
+    def ask() -> None:
+        while not stopping.is_set():
+            answers.append(post(server.port, picture, size="2048")[0])
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
     wait_for(server, r"^facesketch_pending_requests 3.0$")
+    stopping.set()
     server.process.send_signal(number)
     for thread in threads:
         thread.join()
-    assert [status for status, _, _ in answers] == [200] * 3
+    assert set(answers) <= {200, 503}  # who asked again at that moment came too late
+    assert answers.count(200) >= 3
     assert server.process.wait(30) == 0
 
 

@@ -217,6 +217,12 @@ def test_a_root_one_level_off_gets_a_hint(root: Path) -> None:
     assert "--photos" in check_root(root / "train").errors[-1]
 
 
+def test_a_pack_is_not_taken_for_a_data_set_without_images(root: Path) -> None:
+    (root / "pack.json").write_text("{}")
+    with pytest.raises(DataError, match="is a pack; check the folder that it was packed from"):
+        check_root(root)
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone cannot be listed"):
         list_files(tmp_path / "gone")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from facesketch.writing import write_whole
+from facesketch.writing import remove_leftovers, write_whole
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -27,4 +27,14 @@ def test_a_write_that_fails_leaves_the_former_file_and_nothing_else(tmp_path: Pa
     with pytest.raises(UnicodeEncodeError), write_whole(path) as partial:
         partial.write_text("half\udcff", encoding="utf-8")
     assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_another_is_writing_is_no_leftover(tmp_path: Path) -> None:
+    (tmp_path / ".other.txt.123.partial").write_text("half of it")  # what a kill leaves
+    path = tmp_path / "file.txt"
+    with write_whole(path) as partial:
+        partial.write_text("all of it")
+        remove_leftovers(tmp_path)
+    assert path.read_text() == "all of it"
     assert list(tmp_path.iterdir()) == [path]

@@ -6,7 +6,6 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -27,7 +26,7 @@ from facesketch.convert.pictures import (
 from facesketch.errors import UsageError
 from facesketch.images import OUTPUT_FORMATS
 from facesketch.weights_info import DIRECTIONS, Direction
-from facesketch.writing import PARTIAL_SUFFIX
+from facesketch.writing import PARTIAL_SUFFIX, remove_leftover
 
 NAME_ENDINGS: dict[Direction, str] = {"photo2sketch": "_sketch", "sketch2photo": "_photo"}
 """What a result beside its input is called: portrait.jpg becomes portrait_sketch.png."""
@@ -69,10 +68,9 @@ class Plan:
     leftovers: list[Path] = field(default_factory=list)
 
     def remove_leftovers(self) -> None:
-        """Delete them, where that is allowed: they are hidden and do no harm."""
+        """Delete them."""
         for path in self.leftovers:
-            with suppress(OSError):
-                path.unlink()
+            remove_leftover(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from typing import Any
 
 from facesketch.config import MAX_BROKEN_SHARE
 from facesketch.data.inspection import Finding, Listing, inspect_all, list_files
+from facesketch.data.pack_index import INDEX_NAME
+from facesketch.errors import DataError
 from facesketch.images import Domain
 
 SPLITS = ("train", "val", "test")
@@ -135,8 +137,13 @@ def check_root(root: Path) -> DataReport:
         root: Folder that holds `train`; `val` and `test` may be missing.
 
     Raises:
-        DataError: If a worker process dies.
+        DataError: If the folder is a pack, or a worker process dies.
     """
+    if (root / INDEX_NAME).is_file():
+        raise DataError(
+            f"{root} is a pack; check the folder that it was packed from. Training itself names "
+            "the shards of a pack that are missing or damaged."
+        )
     folders, errors, warned = [], [], []
     for split in SPLITS:
         wanted = [
