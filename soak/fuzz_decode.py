@@ -35,7 +35,7 @@ def read(data: bytes) -> bool:
         Exception: Any but ImageError, which is what is looked for.
     """
     try:
-        images.upright_size(data, max_pixels=MAX_PIXELS, formats=FORMATS)
+        images.stored_size(data, max_pixels=MAX_PIXELS, formats=FORMATS)
         image = images.open_image(data, max_pixels=MAX_PIXELS, formats=FORMATS, draft_size=64)
     except ImageError:
         return False

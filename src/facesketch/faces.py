@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -180,7 +180,7 @@ class FaceDetector:
         return shapes, 1 / (1 + np.exp(-np.clip(logits[..., 0].astype(np.float64), -80, 80)))
 
 
-@cache
+@lru_cache(maxsize=16)  # a few hundred kB each, one for every size of view
 def _anchors(height: int, width: int) -> Shapes:
     """Centres of all anchors, shape (N, 2), in the order of the network's outputs."""
     grids = []

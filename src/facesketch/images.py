@@ -11,14 +11,14 @@ import re
 import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from facesketch.errors import ImageError, ImageTooLargeError, NotAnImageError
 
@@ -80,11 +80,20 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 # What Pillow's decoders and libheif answer hostile bytes with.
 _DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AssertionError,
-    OverflowError, RuntimeError, struct.error,
+    OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
+    AssertionError, OverflowError, RuntimeError, struct.error,
 )  # fmt: skip
 
-_TURNED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height
+# What brings a picture upright, by EXIF orientation.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 # IPTC digital source type of a picture made by a generator, in the XMP packet that editors read.
 _AI_XMP = (
@@ -133,28 +142,60 @@ def open_image(
         NotAnImageError: If it is no picture, or of a kind that is not read.
         ImageTooLargeError: If it has more than `max_pixels` pixels.
     """
+    return open_with_size(
+        source, mode, max_pixels=max_pixels, formats=formats, draft_size=draft_size
+    )[0]
+
+
+def open_with_size(
+    source: Path | str | bytes | IO[bytes],
+    mode: Mode = "RGB",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    formats: Sequence[str] = FORMATS,
+    draft_size: int | None = None,
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Decode a picture as `open_image` does.
+
+    Returns:
+        The picture, and the width and height that it has, upright, at its full size.
+    """
     with _opened(source, max_pixels, formats) as image:
+        full_size = image.size
         if draft_size is not None and image.format == "JPEG":
             scale = draft_size / min(image.size)
             image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
+        is_draft = image.size != full_size
         image.load()
-        with suppress(struct.error):  # damaged EXIF says nothing; the pixels are whole
-            ImageOps.exif_transpose(image, in_place=True)
-        return to_mode(image, mode)
+        turned = upright(image)
+        result = _plain(_in_mode(turned, mode), image)
+        if not is_draft:
+            return result, result.size
+        return result, full_size if turned.size == image.size else full_size[::-1]
 
 
-def upright_size(
+def stored_size(
     source: Path | str | bytes | IO[bytes],
     *,
     max_pixels: int = MAX_PIXELS,
     formats: Sequence[str] = FORMATS,
 ) -> tuple[int, int]:
-    """Read width and height of a picture as it is seen, without decoding it; see `open_image`."""
+    """Read width and height from the head of a file; upright, they may be the other way round.
+
+    Nothing is decoded, so that it costs no memory; errors are those of `open_image`.
+    """
     with _opened(source, max_pixels, formats) as image:
-        turned = False
-        with suppress(struct.error):
-            turned = image.getexif().get(ExifTags.Base.Orientation) in _TURNED
-        return (image.height, image.width) if turned else image.size
+        return image.size
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn a loaded picture as its EXIF says, whatever else stands there; itself if it need not."""
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    except _DECODER_ERRORS:  # damaged EXIF says nothing; the pixels are whole
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
 
 
 @contextmanager
@@ -209,19 +250,26 @@ def to_mode(image: Image.Image, mode: Mode) -> Image.Image:
     Returns:
         A picture of that mode with no metadata.
     """
-    source = image
+    return _plain(_in_mode(image, mode), image)
+
+
+def _plain(result: Image.Image, source: Image.Image) -> Image.Image:
+    """Take metadata away, from a copy where the picture is still the one that was given."""
+    if result is source:
+        result = source.copy()
+    result.info = {}
+    return result
+
+
+def _in_mode(image: Image.Image, mode: Mode) -> Image.Image:
+    """Do what `to_mode` says; a picture that needs no change comes back itself."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = _to_8_bits(image)
     if image.has_transparency_data:
         image = _by_strips(image, "RGB", _on_white)
     if image.mode not in ("RGB", mode):
         image = image.convert("RGB")
-    if image.mode != mode:
-        image = image.convert(mode)
-    if image is source:
-        image = image.copy()
-    image.info = {}
-    return image
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _by_strips(

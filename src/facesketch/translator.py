@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from facesketch import images, upscale
 from facesketch.errors import ImageError, ImageTooLargeError, UsageError, WeightsError
@@ -326,9 +326,8 @@ def as_image(picture: Picture) -> Image.Image:
     if not picture.width or not picture.height:
         raise ImageError("The picture has no pixels; give one that has some.")
     try:
-        if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it copies for nothing
-            picture = ImageOps.exif_transpose(picture)
         picture.load()
+        picture = images.upright(picture)
         is_plain = picture.mode in ("RGB", "L") and not picture.has_transparency_data
         return picture if is_plain else images.to_mode(picture, "RGB")
     except (OSError, ValueError) as error:  # broken, closed, or of a rare mode

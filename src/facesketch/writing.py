@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-if sys.platform != "win32":
-    import fcntl
-
-PARTIAL_SUFFIX = ".partial"
-"""Ending of what is not whole yet; a kill can leave such a file behind."""
+UNFINISHED = re.compile(r"\.(.+)\.(\d{1,9})\.partial")
+"""What is not whole yet: name of the file to be, number of the process; a kill can leave it."""
 
 
 @contextmanager
@@ -28,14 +25,13 @@ def write_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
         when the block ends well, and is deleted when it does not.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with _in_use(partial):
-            yield partial
-            if durable:
-                with partial.open("r+b") as file:
-                    os.fsync(file.fileno())
-            partial.replace(path)
+        yield partial
+        if durable:
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
+        partial.replace(path)
         if durable:
             _sync_folder(path.parent)
     finally:
@@ -44,40 +40,32 @@ def write_whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed processes left in a folder."""
-    for partial in folder.glob(f".*{PARTIAL_SUFFIX}"):
-        remove_leftover(partial)
+    for path in folder.glob(".*.partial"):
+        remove_leftover(path)
 
 
 def remove_leftover(partial: Path) -> None:
-    """Delete what a killed process left; not what is being written, nor what may not be deleted."""
-    with suppress(OSError):
-        if not _is_in_use(partial):
+    """Delete a file that matches `UNFINISHED`, if that is allowed; it is hidden and does no harm.
+
+    What another process of this machine may be writing stays.
+    """
+    found = UNFINISHED.fullmatch(partial.name)
+    if found and not _is_another(int(found[2])):
+        with suppress(OSError):
             partial.unlink()
 
 
-@contextmanager
-def _in_use(partial: Path) -> Iterator[None]:
-    """Hold a lock on a file, which the end of the process releases, whatever that end is."""
-    if sys.platform == "win32":  # deletes no open file
-        yield
-        return
-    with partial.open("ab") as file:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _is_in_use(partial: Path) -> bool:
-    if sys.platform == "win32":
+def _is_another(pid: int) -> bool:
+    """Say whether another process has this number; Windows deletes no open file by itself."""
+    if os.name != "posix" or pid == os.getpid():
         return False
-    with partial.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:  # a file system without locks
-            return False
-    return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _sync_folder(folder: Path) -> None:

@@ -12,7 +12,7 @@ import facesketch
 
 SAMPLES = Path(facesketch.__file__).parent / "samples"
 PHOTO = SAMPLES / "photo_1.jpg"
-KEY = "a-key-for-strangers"
+KEY = "a-key+for-strangers"  # a plus is no space
 DRAWING = SAMPLES / "drawing_1.png"
 CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (

@@ -91,6 +91,19 @@ def test_live_waits_when_the_server_is_busy_and_goes_on(watched: Studio) -> None
     expect(watched.find("#live-picture")).to_have_js_property("naturalWidth", 256)
 
 
+def test_live_goes_on_with_another_camera(watched: Studio) -> None:
+    open_camera(watched)
+    watched.page.get_by_role("button", name="Live").click()
+    expect(watched.find("#live-picture")).to_have_js_property("naturalWidth", 256)
+    watched.page.evaluate("document.getElementById('camera-other').hidden = false")
+    watched.find("#camera-other").click()
+    expect(watched.find("#status")).to_contain_text("Live: the camera's pictures")
+    assert watched.page.evaluate(TRACKS) == ["ended", "live"]
+    expect(watched.find("#live-picture")).to_have_js_property("naturalWidth", 256)
+    first = watched.find("#live-picture").get_attribute("src")
+    expect(watched.find("#live-picture")).not_to_have_attribute("src", first)
+
+
 def test_another_mode_turns_the_camera_off(watched: Studio) -> None:
     open_camera(watched)
     watched.page.get_by_role("button", name="Draw", exact=True).click()

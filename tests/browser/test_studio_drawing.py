@@ -124,3 +124,26 @@ def test_a_finger_draws_without_moving_the_page(open_studio: Any) -> None:
         session.send("Input.dispatchTouchEvent", touch)
     assert dark_pixels(studio) > 100
     assert studio.page.evaluate("scrollY") == 0
+
+
+def test_a_palm_on_the_paper_does_not_cut_the_line(desk: Studio) -> None:
+    box = desk.find("#board").bounding_box()
+    height = box["y"] + box["height"] / 2
+    desk.page.mouse.move(box["x"] + 50, height)
+    desk.page.mouse.down()
+    desk.page.mouse.move(box["x"] + 100, height)
+    before = dark_pixels(desk)
+    palm = {"pointerId": 99, "pointerType": "touch", "bubbles": True, "button": 0}
+    for kind in ("pointerdown", "pointerup"):
+        desk.find("#board").dispatch_event(kind, palm)
+    desk.page.mouse.move(box["x"] + 200, height)
+    assert dark_pixels(desk) > 2 * before
+    desk.page.mouse.up()
+
+
+def test_the_last_stroke_is_not_lost_to_a_busy_server(desk: Studio) -> None:
+    busy = {"status": 503, "headers": {"Retry-After": "1"}, "body": ""}
+    desk.page.route("**/api/v1/convert", lambda route: route.fulfill(**busy), times=1)
+    desk.line((0.3, 0.4))
+    expect(desk.find("#status")).to_contain_text("going on in 1 s")
+    expect(desk.find("#drawn-picture")).to_have_js_property("naturalWidth", 512)

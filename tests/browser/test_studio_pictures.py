@@ -85,6 +85,15 @@ def test_the_direction_can_be_changed_afterwards(studio: Studio) -> None:
     expect(studio.find("#history li")).to_have_count(2)
 
 
+def test_options_are_about_what_is_on_the_sheet(studio: Studio) -> None:
+    studio.choose(PHOTO)
+    expect(studio.find("#result-mat .right")).to_have_text("Drawing")
+    send_bytes(studio, b"no picture")
+    expect(studio.find("#error")).to_contain_text("not a picture")
+    studio.page.get_by_label("To photo").check()
+    expect(studio.find("#result-mat .right")).to_have_text("Photo")
+
+
 def test_the_line_moves_by_keyboard(studio: Studio) -> None:
     studio.choose(PHOTO)
     slider = studio.find("compare-slider").get_by_role("slider")

@@ -108,7 +108,11 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(weights_d
     process.communicate(timeout=PATIENCE_S)  # until the other processes have ended too
     finished = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
     assert 32 <= len(finished) < len(names)
-    for name in (".000.png.123.partial", ".045.png.123.partial", ".another.png.123.partial"):
+    for name in (
+        ".000.png.999999999.partial",
+        ".045.png.999999999.partial",
+        ".another.png.999999999.partial",
+    ):
         Path("out", name).write_bytes(picture[:50])  # what a kill during a write leaves
 
     blocked.unlink()
@@ -117,7 +121,7 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(weights_d
     assert again.returncode == 0, again.stderr
     assert f"{len(names) - len(finished)} drawn as sketches" in again.stdout
     assert f"{len(finished)} skipped" in again.stdout
-    Path("out/.another.png.123.partial").unlink()  # of no picture here: it may be in use
+    Path("out/.another.png.999999999.partial").unlink()  # of no picture here: it may be in use
     assert contents("out") == contents("whole")
     assert all(path.stat().st_mtime_ns == before for path, before in finished.items())
 

@@ -91,7 +91,7 @@ def test_a_second_run_draws_only_what_is_missing(tmp_path: Path) -> None:
     os.utime(sketches / "0.png", (1, 1))
     (sketches / "1.png").write_bytes(b"")  # what a power cut can leave
     (sketches / "2.png").unlink()
-    (sketches / ".2.png.1234.partial").write_bytes(complete[:50])  # what a kill can leave
+    (sketches / ".2.png.999999999.partial").write_bytes(complete[:50])  # what a kill can leave
 
     report = draw_folder(photos, sketches, num_workers=1)
 

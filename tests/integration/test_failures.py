@@ -85,7 +85,7 @@ def test_a_second_trainer_is_refused_while_the_first_one_works(data: Path, tmp_p
     run = tmp_path / "run"
     train(tiny_config(data=data, out=run, steps=1))
     with claimed(run):
-        unfinished = run / ".settings.toml.123.partial"
+        unfinished = run / ".settings.toml.999999999.partial"
         unfinished.touch()  # as the first one would
         with pytest.raises(TrainingError, match="another process is training in"):
             resume(run, steps=2)
@@ -99,7 +99,7 @@ def test_what_a_killed_trainer_left_half_written_is_cleared_away(
     run = tmp_path / "run"
     train(tiny_config(data=data, out=run, steps=1))
     for name in (".validation.png", "checkpoints/.step-00000009.pt", "samples/.step-00000009.png"):
-        (run / f"{name}.123.partial").write_bytes(b"half")
+        (run / f"{name}.999999999.partial").write_bytes(b"half")
     resume(run, steps=2)
     assert not list(run.rglob("*.partial"))
 

@@ -77,6 +77,11 @@ def test_every_variable_is_a_setting_of_the_server() -> None:
         assert (config.threads, config.proxies) == (2, 1)
 
 
+def test_the_service_does_not_set_the_servers_port() -> None:
+    assert part("Service")["metadata"]["name"] == "facesketch"  # Docker's links of old: NAME_PORT
+    assert part("Deployment")["spec"]["template"]["spec"]["enableServiceLinks"] is False
+
+
 def test_probes_ask_for_what_the_server_answers_without_a_key(client: FlaskClient) -> None:
     probes = [each for name, each in container().items() if name.endswith("Probe")]
     assert len(probes) == 3

@@ -126,6 +126,10 @@ def test_keys_cannot_be_guessed_at_leisure(make_app: Callable[..., Flask]) -> No
     ]
     assert statuses[:20] == [401] * 20
     assert statuses[20:] == [429] * 5
+    right = {"Authorization": f"Bearer {KEY}"}
+    assert client.get("/api/v1/models", headers=right, **ELSEWHERE).status_code == 429
+    another = {"REMOTE_ADDR": "198.51.100.7"}
+    assert client.get("/api/v1/models", headers=right, environ_base=another).status_code == 200
 
 
 def test_no_forwarded_header_makes_a_client_one_of_this_machine(

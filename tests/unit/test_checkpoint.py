@@ -67,7 +67,7 @@ def test_checkpoints_are_ordered_by_step(tmp_path: Path) -> None:
 
 def test_a_half_written_file_is_ignored(tmp_path: Path) -> None:
     save(tmp_path, 5)
-    (tmp_path / "checkpoints" / ".step-00000010.pt.123.partial").write_bytes(b"half")
+    (tmp_path / "checkpoints" / ".step-00000010.pt.999999999.partial").write_bytes(b"half")
     assert checkpoint.load_latest(tmp_path).step == 5
 
 

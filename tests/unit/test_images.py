@@ -16,6 +16,7 @@ from PIL import Image
 
 from facesketch import images
 from facesketch.errors import ImageError, ImageTooLargeError
+from facesketch.translator import as_image
 
 ORANGE = (250, 120, 10)
 ORANGE_LUMA = 147
@@ -104,9 +105,9 @@ def test_gray_on_request() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_pictures_come_out_upright(orientation: int) -> None:
     data = with_orientation(orientation)
-    image = images.open_image(data)
-    assert image.size == ((30, 20) if orientation <= 4 else (20, 30))
-    assert image.size == images.upright_size(data)
+    image, size = images.open_with_size(data)
+    assert image.size == size == ((30, 20) if orientation <= 4 else (20, 30))
+    assert images.stored_size(data) == (30, 20)
     x, y = {1: (0, 10), 2: (29, 10), 3: (29, 10), 4: (0, 10)}.get(
         orientation, (10, 0) if orientation in (5, 6) else (10, 29)
     )
@@ -116,7 +117,28 @@ def test_pictures_come_out_upright(orientation: int) -> None:
 
 def test_damaged_exif_does_not_cost_the_picture() -> None:
     data = encoded(Image.new("RGB", (8, 8), ORANGE), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05")
-    assert images.open_image(data).size == images.upright_size(data) == (8, 8)
+    assert images.open_image(data).size == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind", "value"),
+    [(305, 11, struct.pack(">f", 1.0)), (282, 2, b"72\0\0")],
+    ids=["software is a number", "resolution is text"],
+)
+def test_odd_exif_neither_costs_the_picture_nor_its_orientation(
+    tag: int, kind: int, value: bytes
+) -> None:
+    entries = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0), struct.pack(">HHI", tag, kind, 1) + value
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + b"".join(sorted(entries)) + b"\0\0\0\0"
+    data = encoded(Image.new("RGB", (30, 20), ORANGE), "JPEG", exif=exif)
+    assert images.open_image(data).size == (20, 30)
+    assert as_image(Image.open(io.BytesIO(data))).size == (20, 30)
+
+
+def test_the_size_is_known_without_the_pixels() -> None:
+    assert images.stored_size(png_of(9, 7)) == (9, 7)
+    with pytest.raises(ImageError):
+        images.open_image(png_of(9, 7))
 
 
 def png_of(width: int, height: int) -> bytes:
@@ -172,9 +194,15 @@ def test_the_limit_can_be_lower() -> None:
 
 def test_a_large_jpeg_is_decoded_small_on_request() -> None:
     data = encoded(Image.new("RGB", (1600, 1200), ORANGE), "JPEG")
-    image = images.open_image(data, draft_size=256)
+    image, size = images.open_with_size(data, draft_size=256)
     assert 256 <= min(image.size) < 600
-    assert images.upright_size(data) == (1600, 1200)
+    assert size == (1600, 1200)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.new("L", (1600, 1200)), "JPEG", exif=exif)
+    image, size = images.open_with_size(data, draft_size=256)
+    assert image.width < image.height < 800
+    assert size == (1200, 1600)
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64))

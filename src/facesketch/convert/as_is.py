@@ -87,12 +87,12 @@ def _one_ahead(items: Iterable[T]) -> Iterator[T]:
 def _load(task: Task, translator: Translator, size: int | None) -> Prepared | None:
     """Decode a picture, decide what it becomes, bring it to working size; None if it is broken."""
     try:
-        own_size = images.upright_size(task.picture)
-        wanted = result_size(own_size, size)
-        with turn_of(own_size, shared_lock()):
-            image = images.open_image(task.picture, draft_size=DRAFT_SIZE)
+        stored_size = images.stored_size(task.picture)
+        result_size(stored_size, size)  # refuse before decoding
+        with turn_of(stored_size, shared_lock()):
+            image, own_size = images.open_with_size(task.picture, draft_size=DRAFT_SIZE)
             direction = decide_direction(task, image)
-            prepared = translator.prepare(image, direction, size=wanted)
+            prepared = translator.prepare(image, direction, size=result_size(own_size, size))
     except ImageError as error:
         task.error = error
         return None

@@ -86,8 +86,7 @@ def _convert(task: Task, translator: Translator, request: Request) -> Task:
 
 
 def _convert_or_raise(task: Task, translator: Translator, request: Request) -> None:
-    original_size = images.upright_size(task.picture)
-    image = images.open_image(task.picture, draft_size=DRAFT_SIZE)
+    image, original_size = images.open_with_size(task.picture, draft_size=DRAFT_SIZE)
     task.direction = decide_direction(task, image)
     framed = translate_faces(
         translator,

@@ -26,14 +26,12 @@ from facesketch.convert.pictures import (
 from facesketch.errors import UsageError
 from facesketch.images import OUTPUT_FORMATS
 from facesketch.weights_info import DIRECTIONS, Direction
-from facesketch.writing import PARTIAL_SUFFIX, remove_leftover
+from facesketch.writing import UNFINISHED, remove_leftover
 
 NAME_ENDINGS: dict[Direction, str] = {"photo2sketch": "_sketch", "sketch2photo": "_photo"}
 """What a result beside its input is called: portrait.jpg becomes portrait_sketch.png."""
 
 _ANY_ENDING = re.compile(f"({'|'.join(NAME_ENDINGS.values())})$")
-
-_UNFINISHED = re.compile(rf"\.(.+)\.\d+{re.escape(PARTIAL_SUFFIX)}")  # as `write_whole` names it
 
 STREAM = Path("-")
 """Standard input among the inputs, standard output as the output."""
@@ -286,7 +284,7 @@ def _is_result(
 def _leftovers(folder: Folder, naming: _Naming, present: set[str]) -> Iterator[Path]:
     """Name the unfinished files of this folder's results: nobody but this run makes them."""
     for name in present:
-        unfinished = _UNFINISHED.fullmatch(name)
+        unfinished = UNFINISHED.fullmatch(name)
         if unfinished and _is_result(unfinished[1], naming, [folder]):
             yield naming.folder(folder) / name
 

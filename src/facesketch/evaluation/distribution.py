@@ -23,7 +23,7 @@ def kernel_distance(fake: Tensor, real: Tensor, subset_size: int) -> Value:
 
     Mean and spread are torchmetrics' over random subsets; the estimator has no bias, so that the
     mean of two equal distributions is 0 and single values may be negative. The interval is that
-    mean with the jackknife's standard error over all pictures.
+    mean with two errors: the jackknife's over all pictures, and that of the mean over subsets.
 
     Args:
         fake: Features of generated pictures, shape (N, D).
@@ -43,7 +43,7 @@ def kernel_distance(fake: Tensor, real: Tensor, subset_size: int) -> Value:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         mean, spread = (float(value) for value in metric.compute())
-    half = Z95 * jackknife_error(fake, real)
+    half = Z95 * math.hypot(jackknife_error(fake, real), spread / math.sqrt(NUM_SUBSETS))
     return Value(
         value=mean,
         n=len(fake),

@@ -13,7 +13,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 from PIL import Image
@@ -89,7 +89,7 @@ class Conversion:
         direction: Which way it was converted.
         guess: What it was taken for, where the request did not say the direction.
         style: How a drawing that was made is drawn, where that has a name.
-        framed: The faces that were found, and what was done with them.
+        framed: The faces that were found, and what was done with them; holds no pictures.
         pictures: The results; more than one only if all faces were asked for.
         round_trips: For each result the picture converted back, where that was asked for.
         milliseconds: From the start of decoding to the end of encoding, without the queue.
@@ -179,12 +179,12 @@ class Engine:
         self, data: bytes, options: ConvertOptions, ticket: Ticket, default_format: Format
     ) -> Conversion | Exception:
         try:
-            size = images.upright_size(data, **self._limits)  # refuse before waiting
-            _check_sizes(size, options)
+            size = images.stored_size(data, **self._limits)
+            _check_sizes(size, options)  # refuse before waiting
             with self.turnstile.turn(ticket), turn_of(size, self._large, LARGE_PIXELS):
                 self._current.ticket = ticket
                 try:
-                    return self._convert(data, size, options, options.format or default_format)
+                    return self._convert(data, options, options.format or default_format)
                 finally:
                     del self._current.ticket
         except ClientGoneError:
@@ -196,15 +196,13 @@ class Engine:
         except Exception as error:  # noqa: BLE001  # told of this picture; the others go on
             return error
 
-    def _convert(
-        self, data: bytes, size: tuple[int, int], options: ConvertOptions, file_format: Format
-    ) -> Conversion:
+    def _convert(self, data: bytes, options: ConvertOptions, file_format: Format) -> Conversion:
         self._check_current()  # large pictures have waited for one another
         started = time.perf_counter()
         shared = self._wide if self._current.ticket.is_alone else self._narrow
         translator = shared.in_style(options.style)
         draft_size = as_is.DRAFT_SIZE if options.align == "none" else by_faces.DRAFT_SIZE
-        image = images.open_image(data, draft_size=draft_size, **self._limits)
+        image, size = images.open_with_size(data, draft_size=draft_size, **self._limits)
         self._check_current()
         direction, guess = self._direction(image, options)
         framed = _translate(translator, image, direction, options, size)
@@ -219,6 +217,7 @@ class Engine:
         milliseconds = (time.perf_counter() - started) * 1000
         is_drawn = direction == "photo2sketch" or options.round_trip
         style = translator.style if is_drawn and translator.style else None
+        framed = replace(framed, pictures=())  # decoded ones are for the turn alone
         return Conversion(direction, guess, style, framed, pictures, round_trips, milliseconds)
 
     def _direction(

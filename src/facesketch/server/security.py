@@ -75,12 +75,15 @@ class Gate:
         is_bearer = authorization is not None and authorization.type == "bearer"
         given = authorization.token if authorization and is_bearer else None
         expected = self._config.api_key.get_secret_value()
-        if hmac.compare_digest((given or "").encode(), expected.encode()):
-            return
-        if given and not self._limiter.hit(self._wrong_keys, "key", _client(request)):
+        client = _client(request)
+        if given and not self._limiter.test(self._wrong_keys, "key", client):
             raise ProblemError(
                 429, "Too many wrong keys; wait a minute.", headers={"Retry-After": "60"}
             )
+        if hmac.compare_digest((given or "").encode(), expected.encode()):
+            return
+        if given:
+            self._limiter.hit(self._wrong_keys, "key", client)
         raise ProblemError(
             401,
             "This server asks for a key; send it as 'Authorization: Bearer KEY'.",

@@ -81,7 +81,8 @@ def run(app: Flask, on_listening: Callable[[str], None]) -> None:
         serving = threading.Thread(target=server.run, name="facesketch-serving", daemon=True)
         serving.start()
         on_listening(address(parts.config.host, server.effective_port))
-        stop.wait()
+        while not stop.wait(0.5):  # Windows runs a handler of Ctrl-C between waits, not in one
+            pass
         log.info("Stopping: what is in will be finished; once more stops at once.")
         if not parts.engine.turnstile.close(STOP_TIMEOUT_S):
             log.warning("Stopped with conversions unfinished after %g s.", STOP_TIMEOUT_S)

@@ -39,8 +39,9 @@ export class Board {
     this.#cursor = { x: canvas.width / 2, y: canvas.height / 3, pressure: 0.5 };
     canvas.addEventListener("pointerdown", (event) => this.#down(event));
     canvas.addEventListener("pointermove", (event) => this.#move(event));
-    canvas.addEventListener("pointerup", () => this.#up());
-    canvas.addEventListener("pointercancel", () => this.#up());
+    for (const end of ["pointerup", "pointercancel"]) {
+      canvas.addEventListener(end, (event) => event.pointerId === this.#pointer && this.#up()); // not a palm's
+    }
     canvas.addEventListener("keydown", (event) => this.#key(event));
     canvas.addEventListener("blur", () => this.#up());
     this.#redraw();

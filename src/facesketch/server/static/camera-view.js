@@ -62,7 +62,9 @@ export class CameraView {
   }
 
   async #turnOn(start) {
-    byId("camera-on").disabled = true;
+    const wasLive = this.#loop.isRunning;
+    this.#endLive();
+    for (const id of ["camera-on", "camera-other", "shutter", "live"]) byId(id).disabled = true;
     say("Waiting for the camera; the browser may ask you.");
     try {
       if (!(await start())) return;
@@ -72,6 +74,7 @@ export class CameraView {
       byId("camera-other").hidden = !(await this.#camera.hasAnother());
       say("The camera is on.");
       byId("shutter").focus();
+      if (wasLive) this.#beginLive();
     } catch (error) {
       this.#reset();
       byId("phone-camera").classList.add("wanted");
@@ -88,6 +91,7 @@ export class CameraView {
   #enable(isOn) {
     byId("camera-off").hidden = isOn;
     byId("camera-on").disabled = false;
+    byId("camera-other").disabled = false;
     for (const id of ["shutter", "live", "camera-stop"]) byId(id).disabled = !isOn;
   }
 

@@ -20,7 +20,10 @@ export class DrawView {
         grab: () => this.#grab(),
         send: (drawing, signal) => convertFrame(drawing, { direction: "sketch2photo", align: "none" }, signal),
         show: (photo) => this.#show(photo),
-        wait: (seconds) => say(`The server is busy; going on in ${seconds} s.`),
+        wait: (seconds) => {
+          this.#isChanged = true; // what was sent is still to be shown
+          say(`The server is busy; going on in ${seconds} s.`);
+        },
         fail: (error) => complain(error.message),
       },
       settings.live_max_fps,

@@ -13,7 +13,8 @@ let asking = null;
 
 /** Take the key out of the address, where it would be seen and bookmarked. */
 export function takeKeyFromAddress() {
-  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  const words = location.hash.slice(1).replaceAll("+", "%2B"); // a plus is one here, and no space
+  const key = new URLSearchParams(words).get("key");
   if (!key) return;
   if (CAN_BE_SENT.test(key)) sessionStorage.setItem(NAME, key);
   history.replaceState(null, "", location.pathname + location.search);

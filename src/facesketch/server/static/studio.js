@@ -102,6 +102,7 @@ async function convertSource(source, options) {
     say(inWords(answer));
   } catch (error) {
     if (current !== controller) return; // something newer speaks for itself
+    if (result.work) onSheet = result.work.source; // which is what is seen, and options are about
     show(result.work ? "result" : "welcome");
     if (error.name === "AbortError") say("Cancelled.");
     else complain(error.message);
