@@ -3,9 +3,10 @@
     python recipes/generators/average.py runs/average \
         --photo2sketch runs/stage2 runs/stage3 --sketch2photo runs/stage2 runs/stage3
 
-writes a run that can be exported and gone on from. Between such runs there are weights that have
-something of all of them (Wortsman et al. 2022, model soups). A run stands for its newest
-checkpoint; the file of another one may be given.
+writes a run that can be exported, and from which another can begin (`--init-from`); all but its
+averages is the last run's, so `--resume` would not go on from them. Between such runs there are
+weights that have something of all of them (Wortsman et al. 2022, model soups). A run stands for
+its newest checkpoint; the file of another one may be given.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def main() -> None:
     for direction in DIRECTIONS:
         parser.add_argument(f"--{direction}", type=_load, nargs="+", required=True, metavar="RUN")
     args = parser.parse_args()
+    if checkpoint.list_checkpoints(args.out):
+        parser.error(f"{args.out} holds a run already; give another folder")
     averaged: dict[str, Tensor] = {}
     for direction in DIRECTIONS:
         last = getattr(args, direction)[-1]

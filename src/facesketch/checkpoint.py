@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
 import zipfile
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from facesketch.config import TrainConfig, build_config, field_extra
 from facesketch.distributed import Ranks
-from facesketch.errors import CheckpointError
+from facesketch.errors import CheckpointError, OutOfMemoryError, TrainingError
+from facesketch.memory import is_out_of_memory
 from facesketch.writing import write_whole
 
 SCHEMA_VERSION = 2
@@ -181,6 +183,8 @@ def load(path: Path) -> Checkpoint:
 
     Raises:
         CheckpointError: If it is broken or of another version.
+        OutOfMemoryError: If it does not fit into memory.
+        TrainingError: If the disk does not let it be read.
     """
     try:
         _check_sums(path)
@@ -195,10 +199,16 @@ def load(path: Path) -> Checkpoint:
                 data_fingerprint=content["data_fingerprint"],
                 state=content["state"],
             )
-    except MemoryError:
-        raise
     except Exception as error:
-        # torch.load answers a truncated or foreign file with many kinds of exception.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise TrainingError(
+                f"{path} cannot be read ({error.strerror}); once it can be, give the same command "
+                "again."
+            ) from error
+        no_memory = isinstance(error, RuntimeError) and is_out_of_memory(error)
+        if no_memory or isinstance(error, MemoryError):
+            raise OutOfMemoryError(f"{path} does not fit into the machine's memory.") from error
+        # Truncated and foreign files are answered with many kinds of exception.
         raise CheckpointError(f"{path} is broken ({type(error).__name__}).") from error
     raise CheckpointError(
         f"{path} was written by another version of facesketch "
@@ -214,22 +224,23 @@ def _check_sums(path: Path) -> None:
         raise zipfile.BadZipFile(damaged)
 
 
-def merge_settings(stored: TrainConfig, given: dict[str, Any]) -> TrainConfig:
+def merge_settings(stored: TrainConfig, *layers: dict[str, Any]) -> TrainConfig:
     """Continue with the stored settings, changed where that is safe; max_minutes is forgotten.
 
     Args:
         stored: Settings in the checkpoint.
-        given: Settings that the person gave this time, by name, not yet validated.
+        *layers: Settings that the person gave this time, by name, not yet validated; a later layer
+            wins.
 
     Raises:
         ConfigError: If a value is not valid.
         CheckpointError: If a setting that must not change differs; lists all of them.
     """
     base = stored.model_copy(update={"max_minutes": None})  # a limit of that call alone
-    merged = build_config("compact", base.model_dump(), given)
+    merged = build_config("compact", base.model_dump(), *layers)
     unsafe = [
         f"{name} is {getattr(stored, name)}, not {getattr(merged, name)}"
-        for name in given
+        for name in dict.fromkeys(name for layer in layers for name in layer)
         if getattr(stored, name) != getattr(merged, name) and not field_extra(name)["resume"]
     ]
     if unsafe:

@@ -141,8 +141,9 @@ class TrainConfig(BaseModel):
         ge=0,
     )
     teacher: Path | None = setting(
-        None, "Losses", "folder", "A run whose generators are imitated too (distillation)."
-    )
+        None, "Losses", "folder", "A run whose generators are imitated too (distillation).",
+        resume=True,
+    )  # fmt: skip
     lambda_teacher: float = setting(
         10.0, "Losses", "weight", "L1 to what the teacher makes, where there is one.", ge=0
     )
@@ -202,6 +203,7 @@ class TrainConfig(BaseModel):
         "parts",
         "Split each batch into this many parts to save memory; the result is the same.",
         ge=1,
+        resume=True,
     )
     learning_rate: float = setting(2e-4, "Optimisation", "", "Adam's learning rate.", gt=0)
     disc_learning_rate: float | None = setting(

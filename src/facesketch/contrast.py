@@ -48,7 +48,9 @@ class PatchContrast(nn.Module):
             places = choose(query[0, 0].numel(), NUM_PLACES).to(query.device)
             places = places[:, :, None].expand(len(query), -1, query.shape[1])  # (B, P, C)
             q, k = (x.flatten(2).transpose(1, 2).gather(1, places) for x in (query, key.detach()))
+            # With gradients first: autocast of older torch keeps the weights as first cast.
+            known = F.normalize(head(q).float(), dim=2)
             with torch.no_grad():
                 wanted = F.normalize(head(k).float(), dim=2)
-            total = total + losses.patch_nce_loss(F.normalize(head(q).float(), dim=2), wanted)
+            total = total + losses.patch_nce_loss(known, wanted)
         return total / len(self.heads)

@@ -183,9 +183,9 @@ class CycleGAN(nn.Module):
             result["structure"] = self.lambda_structure * structure
         if self.lambda_nce:
             encode = self.gen_photo2sketch.encode
+            seen = encode(self.as_photo(t.fake_sketch))
             with torch.no_grad():
                 wanted = encode(batch.photo)
-            seen = encode(self.as_photo(t.fake_sketch))
             result["nce"] = self.lambda_nce * self.contrast(seen, wanted, choose)
         if self.teacher is not None:
             sketch, photo = self.teacher(batch)

@@ -98,6 +98,7 @@ def gaussian_blur(images: Tensor, std: Tensor, reach: int) -> Tensor:
     kernel = kernel.repeat_interleave(channels, dim=0)[:, None]  # (B * C, 1, K)
     x = images.reshape(1, batch * channels, height, width)  # an image's kernel is its group's
     x = F.pad(x, (reach, reach, reach, reach), mode="replicate")
-    x = F.conv2d(x, kernel[:, :, None], groups=batch * channels)
-    x = F.conv2d(x, kernel[:, :, :, None], groups=batch * channels)
+    with torch.autocast(x.device.type, enabled=False):
+        x = F.conv2d(x, kernel[:, :, None], groups=batch * channels)
+        x = F.conv2d(x, kernel[:, :, :, None], groups=batch * channels)
     return x.view_as(images).contiguous(memory_format=torch.channels_last)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,9 +17,9 @@ from torch import nn
 from facesketch import checkpoint
 from facesketch.config import TrainConfig
 from facesketch.data.dataset import Domains, centre_crop, find_domains
-from facesketch.errors import DataError, ExportError, MissingExtraError
+from facesketch.errors import DataError, ExportError, ImageError, MissingExtraError
 from facesketch.half import store_half
-from facesketch.images import Float32Array
+from facesketch.images import Float32Array, Mode
 from facesketch.models import Generator, generator
 from facesketch.models.layers import fold
 from facesketch.onnx_runtime import ort
@@ -30,6 +30,7 @@ from facesketch.weights_info import (
     Direction,
     WeightsInfo,
     file_name,
+    int8_path,
 )
 from facesketch.writing import write_whole
 
@@ -43,6 +44,8 @@ MAX_ROUNDING = 3e-2
 """The same where weights are rounded to 16 bits; four 8-bit levels, at the worst pixel."""
 
 NUM_PARITY_IMAGES = 4
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,17 +153,25 @@ def parity_batches(config: TrainConfig) -> dict[Direction, Float32Array]:
             "and --sketches."
         ) from error
     assert domains is not None  # noqa: S101  # only the val split may be missing
-    mode = "L" if config.sketch_channels == 1 else "RGB"
+    mode: Mode = "L" if config.sketch_channels == 1 else "RGB"
     return {
         "photo2sketch": _read(domains, "photo", config.image_size, "RGB"),
         "sketch2photo": _read(domains, "sketch", config.image_size, mode),
     }
 
 
-def _read(domains: Domains, domain: str, size: int, mode: str) -> Float32Array:
+def _read(domains: Domains, domain: str, size: int, mode: Mode) -> Float32Array:
+    """Read the first images of a domain, passing over broken ones, as training does."""
     folder = domains.photos if domain == "photo" else domains.sketches
-    count = min(NUM_PARITY_IMAGES, len(folder))
-    return np.stack([centre_crop(folder, i, size, mode).numpy() for i in range(count)])  # type: ignore[arg-type]
+    crops: list[Float32Array] = []
+    for number in range(len(folder)):
+        with suppress(ImageError):
+            crops.append(centre_crop(folder, number, size, mode).numpy())
+        if len(crops) == NUM_PARITY_IMAGES:
+            break
+    if not crops:
+        raise DataError(f"no image in {folder.root} can be read; the parity check needs some.")
+    return np.stack(crops)
 
 
 def export_generator(
@@ -202,6 +213,10 @@ def export_generator(
                     f"{path.name} differs from PyTorch by {difference:.2g} (allowed {limit}); "
                     "nothing was written."
                 )
+    former = int8_path(path)
+    if former.is_file():
+        former.unlink()
+        _log.info("Deleted %s, which was of other weights; quantize makes a new one.", former)
     return Exported(path, difference, len(batch))
 
 

@@ -12,15 +12,7 @@ import torch
 from facesketch import checkpoint
 from facesketch.distributed import LostRankError
 from facesketch.errors import OutOfMemoryError, TrainingError
-
-_NO_MEMORY = (
-    "out of memory",
-    "not enough memory",
-    "can't allocate memory",
-    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
-    "unable to find an engine",  # cuDNN, when no algorithm fits
-)
-"""What torch's RuntimeErrors say; torch.OutOfMemoryError is one, CPU and MPS have no own kind."""
+from facesketch.memory import is_out_of_memory
 
 _NO_WORKER = ("DataLoader worker (pid", "shared memory(shm)", "shared memory object")
 
@@ -54,7 +46,7 @@ def explain_failures(run: Path, device: torch.device) -> Iterator[None]:
         text = str(error)
         if any(part in text for part in _NO_WORKER):
             raise _worker_error(run) from error
-        if any(part in text for part in _NO_MEMORY):
+        if is_out_of_memory(error):
             raise OutOfMemoryError(_memory_text(device.type)) from error
         if isinstance(error.__context__, OSError):  # torch's writer, when the disk is full
             raise _disk_error(error.__context__, run) from error

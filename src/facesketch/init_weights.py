@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     except (KeyError, RuntimeError) as error:
         raise WeightsError(
             f"the generators in {source} do not fit generator={config.generator} with "
-            f"sketch_channels={config.sketch_channels}; set these as they were trained."
+            f"sketch_channels={config.sketch_channels} and upsample={config.upsample}; set these "
+            "as they were trained."
         ) from error
     _load_discriminators(model, config, saved)
 
@@ -82,7 +84,12 @@ def load_teacher(config: TrainConfig, run: Path) -> Teacher:
         )
     generators = {direction: trained_generator(saved, direction) for direction in DIRECTIONS}
     _log.info("Teacher: the generators (%s) of %s.", former.generator, saved.path)
-    return Teacher(generators, former.sketch_channels)
+    digest = hashlib.blake2b(digest_size=4)
+    for direction in DIRECTIONS:
+        for tensor in saved.generator_state(direction).values():
+            digest.update(tensor.numpy().tobytes())
+    version = f"step {saved.step}, {digest.hexdigest()}"
+    return Teacher(generators, former.sketch_channels, version)
 
 
 def _exported_files(source: Path, config: TrainConfig) -> dict[Direction, list[Path]]:

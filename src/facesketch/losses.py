@@ -188,7 +188,8 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float = 0.07) -> Ten
     Returns:
         Scalar loss, shape (); log P where nothing is known.
     """
-    alike = query @ key.transpose(1, 2) / temperature  # (B, P, P)
+    with torch.autocast(query.device.type, enabled=False):
+        alike = query @ key.transpose(1, 2) / temperature  # (B, P, P)
     own = torch.arange(alike.shape[1], device=alike.device).expand(len(alike), -1)
     return F.cross_entropy(alike.flatten(0, 1), own.flatten())
 

@@ -1,4 +1,4 @@
-"""How much memory training will need."""
+"""How much memory training will need, and whether it was too much."""
 
 from __future__ import annotations
 
@@ -10,9 +10,22 @@ from facesketch.cyclegan import CycleGAN
 from facesketch.data.batch import Batch
 from facesketch.train_state import pick_device, pick_precision
 
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "STATUS_ALLOC_FAILED",  # cuBLAS and cuDNN
+    "unable to find an engine",  # cuDNN, when no algorithm fits
+)
+
 _PROBES = (64, 128)  # px
 _TRANSIENT = 1.25  # gradients of activations and workspace, in units of what is kept (measured)
 _LIBRARY_BYTES = 100_000_000  # what libraries take when a first step is done (measured)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell by its text: torch.OutOfMemoryError is one, CPU and MPS have no kind of their own."""
+    return any(part in str(error) for part in _NO_MEMORY)
 
 
 def estimate_step_bytes(config: TrainConfig) -> int:

@@ -14,9 +14,16 @@ from facesketch.weights_info import Direction
 
 
 class Teacher:
-    """Two generators that are not trained; their sketches may have other channels."""
+    """Two generators that are not trained; their sketches may have other channels.
 
-    def __init__(self, generators: Mapping[Direction, nn.Module], sketch_channels: int) -> None:
+    Attributes:
+        version: Tells them from those of another step or run.
+    """
+
+    def __init__(
+        self, generators: Mapping[Direction, nn.Module], sketch_channels: int, version: str
+    ) -> None:
+        self.version = version
         self._photo2sketch = Frozen(generators["photo2sketch"])
         self._sketch2photo = Frozen(generators["sketch2photo"])
         self._sketch_channels = sketch_channels

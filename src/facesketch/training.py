@@ -157,6 +157,8 @@ class _Loop:
             "precision": str(state.precision).removeprefix("torch."),
             "machine": platform.machine(),
             "compile": str(config.compile),
+            "accumulate": str(config.accumulate),
+            "teacher": teacher.version if (teacher := state.model.teacher) else "none",
         }
 
     def restore(self, saved: checkpoint.Checkpoint) -> None:
@@ -165,7 +167,7 @@ class _Loop:
         if self.ranks.is_first:
             checkpoint.set_aside_newer(self.run, saved.step)
         for name, value in self.environment.items():
-            stored = saved.environment.get(name)
+            stored = saved.environment.get(name, value)  # files of former versions have fewer
             if stored != value:
                 _log.warning(
                     "%s is %s now and was %s when the checkpoint was written: the run goes on, "
@@ -211,12 +213,6 @@ class _Loop:
 
     def run_all(self) -> Outcome:
         """Train from the state's step on."""
-        if self.state.step >= self.state.num_steps:
-            _log.info(
-                "All %d steps are done; ask for more with --epochs or --steps.",
-                self.state.num_steps,
-            )
-            return self._outcome("finished")
         if self.ranks.is_first:
             run_folder.save_settings(self.run, self.config)
         val = find_domains(self.config, "val")
@@ -234,6 +230,12 @@ class _Loop:
         if self.ranks.is_first:
             self.validation.prepare(self.config, self.domains, val)
         self.validation.every, *_ = self.ranks.gather(self.validation.every)
+        if self._is_over and not self.validation.is_due(self.state):
+            _log.info(
+                "All %d steps are done; ask for more with --epochs or --steps.",
+                self.state.num_steps,
+            )
+            return self._outcome("finished")
         with (
             RunLog(self.run, self.state.step) if self.ranks.is_first else nullcontext() as run_log,
             StepProgress(self.state.step, self.state.num_steps) as bar,
@@ -242,23 +244,27 @@ class _Loop:
             if self.state.step == 0:
                 self._save()
             # The one that the call before was stopped in:
-            if self.validation.is_due(self.state) and self._validate(run_log, bar):
+            is_put_off = self.validation.is_due(self.state)
+            if is_put_off and self._validate(run_log, bar):
                 self._save()
-            if self._stop_reason() == "interrupted":  # stopped in it again
-                return self._outcome("interrupted")
+                is_put_off = False
+            reason = self._stop_reason(is_put_off)
+            if reason in ("interrupted", "finished"):
+                return self._outcome(reason)
             for loaded in batches:
                 values = self._one_step(loaded)
                 step = self.state.step
                 bar.advance(values, self.config.batch_size, step)
+                is_put_off = self.validation.is_due(self.state)
                 has_validated = (
-                    self.validation.is_due(self.state)
+                    is_put_off
                     and self._stop_reason() != "time is up"
                     and self._validate(run_log, bar)
                 )
-                reason = self._stop_reason()
-                if run_log and (step % self.config.log_every == 0 or reason == "finished"):
+                reason = self._stop_reason(is_put_off and not has_validated)
+                if run_log and (step % self.config.log_every == 0 or self._is_over):
                     run_log.write(step, values | bar.speed(self.config.batch_size))
-                if step % self.config.sample_every == 0 or reason == "finished":
+                if step % self.config.sample_every == 0 or self._is_over:
                     self._save_samples(samples)
                 is_due = step % self.config.checkpoint_every == 0
                 if is_due or has_validated or reason is not None:
@@ -356,9 +362,14 @@ class _Loop:
             "state": state,
         }
 
-    def _stop_reason(self) -> Reason | None:
-        if self.state.step >= self.state.num_steps:
-            return "finished"
+    @property
+    def _is_over(self) -> bool:
+        return self.state.step >= self.state.num_steps
+
+    def _stop_reason(self, is_put_off: bool = False) -> Reason | None:
+        """Say why to stop here, if so; only a signal puts the last step's validation off."""
+        if self._is_over:
+            return "interrupted" if is_put_off else "finished"
         own: list[Reason] = []
         limit = self.config.max_minutes
         if self.stop_signal:

@@ -21,7 +21,7 @@ from facesketch.checkpoint import load_latest  # noqa: E402
 from facesketch.cli import main  # noqa: E402
 from facesketch.config import build_config  # noqa: E402
 from facesketch.cyclegan import CycleGAN  # noqa: E402
-from facesketch.errors import ExportError, WeightsError  # noqa: E402
+from facesketch.errors import DataError, ExportError, WeightsError  # noqa: E402
 from facesketch.images import open_image, resize_cover  # noqa: E402
 from facesketch.init_weights import load_networks  # noqa: E402
 from facesketch.models import ResNetGenerator, generator  # noqa: E402
@@ -94,6 +94,28 @@ def test_export_writes_both_directions_and_says_how_close_they_are(
     translator = Translator(tmp_path)
     assert translator.to_sketch(Image.new("RGB", (50, 70))).size == (50, 70)
     assert translator.to_photo(Image.new("L", (70, 50))).mode == "RGB"
+
+
+def test_an_int8_file_of_former_weights_goes(run: Path, weights: Path, tmp_path: Path) -> None:
+    former = tmp_path / "sketch2photo.int8.onnx"
+    former.write_bytes(b"of former weights")
+    export.export_run(run, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.name for path in weights.iterdir()
+    )
+
+
+def test_the_check_passes_over_broken_pictures(run: Path, tmp_path: Path) -> None:
+    config = load_latest(run).settings
+    data = Path(shutil.copytree(str(config.data), tmp_path / "data"))
+    (data / "train" / "photos" / "1.png").write_bytes(b"broken")
+    config = config.model_copy(update={"data": str(data)})
+    batches = export.parity_batches(config)
+    assert [len(batches[way]) for way in ("photo2sketch", "sketch2photo")] == [2, 3]
+    for path in (data / "train" / "photos").iterdir():
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"no image in .*photos can be read"):
+        export.parity_batches(config)
 
 
 def test_exported_files_carry_their_metadata(weights: Path) -> None:

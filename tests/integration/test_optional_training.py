@@ -127,8 +127,10 @@ def test_everything_works_in_bfloat16() -> None:
         TrainState(tiny_config(**EVERYTHING | {"precision": precision, "r1_every": 1}), 10)
         for precision in ("float32", "bfloat16")
     )
+    heads = [p.detach().clone() for p in rough.model.contrast.parameters()]
     a, b = (state.train_step(batch(0)) for state in (exact, rough))
     assert set(a) == set(b) == NAMES
+    assert not any(map(torch.equal, heads, rough.model.contrast.parameters()))
     assert a == pytest.approx(b, rel=0.1)
     assert a["r1_photo"] == pytest.approx(b["r1_photo"], rel=1e-4)  # in float32 in both
 
@@ -151,15 +153,22 @@ def test_projected_discriminators_resume_to_the_bit_and_take_parts(
 # One by one
 
 
-def test_a_teacher_is_imitated_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_teacher_is_imitated_and_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     data = write_pictures(tmp_path / "set")
     kind = {"data": data, "generator": "resnet6", "sketch_channels": 3, "image_size": 32}
     train(tiny_config(**kind, steps=1, out=tmp_path / "teacher"))
     pupil = {"data": data, "teacher": tmp_path / "teacher", "steps": 4}
     train(tiny_config(**pupil, out=tmp_path / "whole"))
     train(tiny_config(**pupil, out=tmp_path / "run", max_minutes=1e-9))
-    assert resume(tmp_path / "run").step == 4
+    monkeypatch.chdir(tmp_path)
+    assert resume(tmp_path / "run", teacher="teacher").step == 4
     assert_same_end(tmp_path / "run", tmp_path / "whole")
+    assert "teacher is" not in caplog.text
+    resume(tmp_path / "teacher", steps=2)
+    resume(tmp_path / "run", steps=5)
+    assert "teacher is step 2, " in caplog.text
     state = TrainState(tiny_config(lambda_teacher=1000), 10)
     state.model.teacher = load_teacher(state.config, tmp_path / "teacher")
     first, *_, last = [state.train_step(plain(0)) for _ in range(10)]

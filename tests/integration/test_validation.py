@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -178,10 +179,10 @@ def test_an_interrupted_run_ends_with_the_same_validations(
     assert all(torch.equal(t, best[1]["ema"][name]) for name, t in best[0]["ema"].items())
 
 
-@pytest.mark.skipif(os.name == "nt", reason="os.kill differs on Windows")
-def test_a_signal_ends_a_validation_at_once_and_resuming_does_it_again(
-    pictures: Path, validated: Outcome, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+@contextmanager
+def stopped_in_validations(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """Get a signal to stop as soon as a validation begins."""
+
     class Interrupt(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.getMessage().startswith("Validating on"):
@@ -192,14 +193,38 @@ def test_a_signal_ends_a_validation_at_once_and_resuming_does_it_again(
     caplog.set_level(logging.INFO, logger="facesketch")
     logger.addHandler(handler)
     try:
-        outcome = train(tiny_config(data=pictures, out=tmp_path, **EVERY_TWO))
-        again = resume(tmp_path)
+        yield
     finally:
         logger.removeHandler(handler)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill differs on Windows")
+def test_a_signal_ends_a_validation_at_once_and_resuming_does_it_again(
+    pictures: Path, validated: Outcome, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with stopped_in_validations(caplog):
+        outcome = train(tiny_config(data=pictures, out=tmp_path, **EVERY_TWO))
+        again = resume(tmp_path)
     assert (outcome.reason, outcome.step, outcome.validation) == ("interrupted", 2, [])
     assert (again.reason, again.step, again.validation) == ("interrupted", 2, [])
     assert resume(tmp_path).reason == "finished"
     assert_same_end(tmp_path, validated.run)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="os.kill differs on Windows")
+def test_a_signal_in_the_last_validation_does_not_lose_it(
+    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_config(data=pictures, steps=2, validate_every=1)
+    train(config.model_copy(update={"out": tmp_path / "whole"}))
+    with stopped_in_validations(caplog):
+        outcome = train(config.model_copy(update={"out": tmp_path / "run"}))
+        again = resume(tmp_path / "run")
+    for stopped in (outcome, again):
+        assert (stopped.reason, stopped.step, stopped.validation) == ("interrupted", 2, [])
+    assert resume(tmp_path / "run").reason == "finished"
+    assert_same_end(tmp_path / "run", tmp_path / "whole")
+    assert checkpoint.load_best(tmp_path / "run").step == 2
 
 
 def test_a_dry_run_says_when_and_on_what_it_will_validate(

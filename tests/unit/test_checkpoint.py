@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import pickle
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,12 @@ torch = pytest.importorskip("torch")
 
 from facesketch import checkpoint  # noqa: E402
 from facesketch.config import build_config  # noqa: E402
-from facesketch.errors import CheckpointError, ConfigError  # noqa: E402
+from facesketch.errors import (  # noqa: E402
+    CheckpointError,
+    ConfigError,
+    OutOfMemoryError,
+    TrainingError,
+)
 from train_helpers import differences, tiny_config  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -158,6 +165,32 @@ def test_a_checkpoint_that_lacks_something_is_broken(tmp_path: Path, missing: st
         checkpoint.load(path)
 
 
+@pytest.mark.parametrize(
+    ("failure", "expected", "told"),
+    [
+        (OSError(errno.EIO, "Input/output error"), TrainingError, "cannot be read (Input/output"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory"), OutOfMemoryError, "does not fit"),
+    ],
+)
+def test_what_cannot_be_read_now_is_not_broken(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    expected: type[Exception],
+    told: str,
+) -> None:
+    save(tmp_path, 5)
+    save(tmp_path, 10)
+
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(expected, match=re.escape(told)):
+        checkpoint.load_latest(tmp_path)
+    assert names(tmp_path) == ["step-00000005.pt", "step-00000010.pt"]
+
+
 def test_a_failed_write_leaves_the_checkpoints_before_it(tmp_path: Path) -> None:
     save(tmp_path, 5)
     with pytest.raises((AttributeError, pickle.PicklingError), match="local object"):
@@ -186,8 +219,10 @@ def test_safe_settings_change_in_a_resumed_run() -> None:
 
 
 def test_epochs_replace_the_stored_steps_of_a_resumed_run() -> None:
-    merged = checkpoint.merge_settings(tiny_config(data=Path("a"), steps=10), {"epochs": 7})
-    assert (merged.steps, merged.epochs) == (None, 7)
+    stored = tiny_config(data=Path("a"), steps=10)
+    for layers in ({"epochs": 7},), ({"steps": 20}, {"epochs": 7}):
+        merged = checkpoint.merge_settings(stored, *layers)
+        assert (merged.steps, merged.epochs) == (None, 7)
 
 
 def test_unsafe_changes_are_listed_all_at_once() -> None:

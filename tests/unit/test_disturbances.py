@@ -44,6 +44,8 @@ def test_a_blur_spreads_a_dot_by_its_standard_deviation_and_keeps_its_sum() -> N
     dot[:, :, 16, 16] = 1
     still, blurred = gaussian_blur(dot, torch.tensor([0.0, 1.5]), reach=8)
     assert torch.equal(still, dot[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(gaussian_blur(dot, torch.zeros(2), reach=8), dot)
     away = torch.arange(-16, 17).float().square()
     for channel in blurred:
         assert channel.sum().item() == pytest.approx(1, abs=1e-5)

@@ -108,7 +108,7 @@ def run_train(
         # What a preset says of settings that may change, such as epochs, gives way to the run's.
         from_preset = {} if preset is None else preset_settings(preset)
         fixed = {n: v for n, v in from_preset.items() if not field_extra(n)["resume"]}
-        settings = checkpoint.merge_settings(saved.settings, fixed | from_file | given)
+        settings = checkpoint.merge_settings(saved.settings, fixed, from_file, given)
         if "out" in from_file | given and Path(str(settings.out)).resolve() != resume.resolve():
             raise UsageError(f"--resume {resume} goes on in that folder; leave --out away.")
     if not settings.has_data():
