@@ -213,8 +213,6 @@ class _Loop:
 
     def run_all(self) -> Outcome:
         """Train from the state's step on."""
-        if self.ranks.is_first:
-            run_folder.save_settings(self.run, self.config)
         val = find_domains(self.config, "val")
         samples = Samples(self.config, val or self.domains)
         loader = make_loader(
@@ -236,6 +234,8 @@ class _Loop:
                 self.state.num_steps,
             )
             return self._outcome("finished")
+        if self.ranks.is_first:
+            run_folder.save_settings(self.run, self.config)
         with (
             RunLog(self.run, self.state.step) if self.ranks.is_first else nullcontext() as run_log,
             StepProgress(self.state.step, self.state.num_steps) as bar,
@@ -253,25 +253,34 @@ class _Loop:
                 return self._outcome(reason)
             for loaded in batches:
                 values = self._one_step(loaded)
-                step = self.state.step
-                bar.advance(values, self.config.batch_size, step)
-                is_put_off = self.validation.is_due(self.state)
-                has_validated = (
-                    is_put_off
-                    and self._stop_reason() != "time is up"
-                    and self._validate(run_log, bar)
-                )
-                reason = self._stop_reason(is_put_off and not has_validated)
-                if run_log and (step % self.config.log_every == 0 or self._is_over):
-                    run_log.write(step, values | bar.speed(self.config.batch_size))
-                if step % self.config.sample_every == 0 or self._is_over:
-                    self._save_samples(samples)
-                is_due = step % self.config.checkpoint_every == 0
-                if is_due or has_validated or reason is not None:
-                    self._save()
+                bar.advance(values, self.config.batch_size, self.state.step)
+                reason = self._finish_step(values, run_log, bar, samples)
                 if reason is not None:
                     return self._outcome(reason)
         raise AssertionError("the loader ended before the last step")
+
+    def _finish_step(
+        self,
+        values: dict[str, float],
+        run_log: RunLog | None,
+        bar: StepProgress,
+        samples: Samples,
+    ) -> Reason | None:
+        """Validate, log and save what is due after a step; say why to stop, if so."""
+        step = self.state.step
+        is_put_off = self.validation.is_due(self.state)
+        has_validated = (
+            is_put_off and self._stop_reason() != "time is up" and self._validate(run_log, bar)
+        )
+        reason = self._stop_reason(is_put_off and not has_validated)
+        if run_log and (step % self.config.log_every == 0 or self._is_over):
+            run_log.write(step, values | bar.speed(self.config.batch_size))
+        if step % self.config.sample_every == 0 or self._is_over:
+            self._save_samples(samples)
+        is_due = step % self.config.checkpoint_every == 0
+        if is_due or has_validated or reason is not None:
+            self._save()
+        return reason
 
     def _one_step(self, loaded: Loaded) -> dict[str, float]:
         try:
