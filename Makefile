@@ -120,6 +120,7 @@ bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/draw_quality.py $(DATA)/faces/val
 
 soak: .venv-test/ready ## Kill, flood and damage everything, for hours; SEED=1 repeats another
+	.venv-test/bin/python -m pip install -qq --no-compile -c constraints.txt atheris
 	.venv-test/bin/python -m soak --seed $(SEED)
 
 fuzz: .venv-test/ready ## Fuzz the reading of pictures for MINUTES=10, guided by coverage (atheris)

@@ -20,10 +20,10 @@ from soak.uploads import ENOUGH, MOST_GROWTH
 
 def mix(seed: int, minutes: float, *options: str) -> Report:
     """Load a server with these options of `facesketch serve` for some minutes."""
-    report = Report()
+    report, warm_up = Report(), Report()
     server = Server(*options)
     try:
-        first = load.drive(server, _requests(seed - 1, minutes / 5), Report())
+        first = load.drive(server, _requests(seed - 1, minutes / 5), warm_up)
         before = load.settled_mb(server)
         memory = load.drive(server, _requests(seed, minutes * 4 / 5), report)
         after = load.settled_mb(server)
@@ -33,6 +33,7 @@ def mix(seed: int, minutes: float, *options: str) -> Report:
     if after / before - 1 > MOST_GROWTH and memory[-1][0] > ENOUGH:
         wrong = f"{after / before - 1:.1%} more than before"
     report.add("memory of the server", f"{before:.0f} MB before, {after:.0f} MB after", wrong)
+    report.broken |= {f"warm-up: {kind}": texts for kind, texts in warm_up.broken.items()}
     report.measured = {"memory_mb": first + memory, "before_mb": before, "after_mb": after}
     return report
 

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from facesketch.images import is_image_name
 from facesketch.onnx_runtime import ort
 
 # --- the network -------------------------------------------------------------------------------
@@ -165,8 +166,11 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     torch.manual_seed(0)
-    faces = sorted((args.data / "faces/train").glob("*.webp"))[::2]
-    sheets = sorted((args.data / "fs2k/train/sketches").glob("*.webp"))
+    faces, sheets = (
+        sorted(path for path in (args.data / name).iterdir() if is_image_name(path.name))
+        for name in ("faces/train", "fs2k/train/sketches")
+    )
+    faces = faces[::2]
     photos = load(faces, "RGB")
     drawings = [sheet.astype(np.float32) / 255 for sheet in load(sheets, "L")]
     # Every tenth picture is kept out for the calibration.

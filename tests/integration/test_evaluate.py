@@ -206,6 +206,25 @@ def people(weights_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads((out / "metrics.json").read_text(encoding="utf-8"))
 
 
+def test_where_there_is_no_face_nobody_is_looked_for(
+    pictures: Path, weights_dir: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("dlib")
+    chosen = ("--weights", weights_dir, "--data", pictures, "--limit", 20)
+    assert run(*chosen, "--identity", "-o", tmp_path) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert metrics["num_photos_without_face"] == 20
+    assert "rank1" not in column(metrics, weights_dir.name)["photo2sketch"]
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_work(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert run("--data", pictures, "-o", tmp_path / "file" / "out") == 2
+    assert f"{tmp_path / 'file'} cannot be written to" in capsys.readouterr().err
+
+
 def test_photos_without_a_face_are_counted_and_left_out(people: dict, weights_dir: Path) -> None:
     assert people["num_photos_without_face"] == 18
     values = column(people, weights_dir.name)

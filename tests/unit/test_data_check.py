@@ -147,6 +147,13 @@ def test_partners_may_differ_in_suffix(root: Path) -> None:
     assert check_root(root).pairs[0].num_pairs == 3
 
 
+def test_pairs_are_found_from_within_the_folder(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root / "train" / "photos")
+    assert check_folders(Path(), Path("../sketches")).pairs[0].num_pairs == 3
+
+
 def test_folders_that_were_never_pairs_bring_no_warning(tmp_path: Path) -> None:
     fill(tmp_path / "a", 2)
     (tmp_path / "b").mkdir()

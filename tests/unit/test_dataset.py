@@ -402,6 +402,9 @@ def test_a_set_without_validation_pictures_is_fine_and_one_without_training_is_n
     (tmp_path / "train" / "photos").mkdir(parents=True)
     Image.fromarray(photo_array(0)).save(tmp_path / "train" / "photos" / "0.png")
     assert find_domains(tiny_config(data=tmp_path), "val") is None
+    for name in ("photos", "sketches"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+    assert find_domains(tiny_config(data=tmp_path), "val") is None
     with pytest.raises(DataError, match="sketches is not a folder"):
         find_domains(tiny_config(data=tmp_path))
     with pytest.raises(DataError, match="wants the data set's root"):

@@ -58,6 +58,16 @@ def test_a_limit_takes_pictures_from_all_over_the_folder(tmp_path: Path) -> None
     assert pictures.num_pairs == 5
 
 
+def test_a_limit_keeps_pairs_where_one_folder_has_more(tmp_path: Path) -> None:
+    root = write_set(tmp_path, 10)
+    (root / "test" / "sketches" / "001.jpg").unlink()
+    pictures = find(root, limit=5)
+    assert pictures.num_pairs == 5
+    (root / "test" / "sketches" / "004.jpg").unlink()
+    pictures = find(root, limit=5)
+    assert (pictures.num_pairs, len(pictures.sketches)) == (4, 5)
+
+
 def test_pictures_are_squares_of_their_middle(tmp_path: Path) -> None:
     root = write_set(tmp_path, 2)
     wide = Image.new("RGB", (300, 100), "red")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -132,9 +133,17 @@ def evaluate(
         identity=identity,
         inception=inception,
     )
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):  # now, not after all the work
+        raise UsageError(f"{there} cannot be written to; choose another folder with --out.")
     done = evaluation.evaluate(request, shlex.join(["facesketch", *sys.argv[1:]]))
-    _write(done, out)
     _print(done)
+    try:
+        _write(done, out)
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written ({error.strerror}); figures are above."
+        ) from error
     click.echo(f"{out / 'report.html'}  (metrics.json and sheet.png beside it)")
 
 

@@ -316,7 +316,8 @@ def _pair(folders: list[Folder], listings: list[Listing]) -> list[PairReport]:
 
 def _stems(folder: str, paths: list[str]) -> dict[str, str]:
     """Return the paths by what they are below the folder, without suffix."""
-    return {os.path.splitext(path)[0][len(folder) :]: path for path in paths}  # noqa: PTH122
+    start = 0 if folder == os.curdir else len(os.path.join(folder, ""))  # noqa: PTH118
+    return {os.path.splitext(path)[0][start:]: path for path in paths}  # noqa: PTH122
 
 
 def _judge(report: FolderReport, errors: list[str], warned: list[str]) -> None:

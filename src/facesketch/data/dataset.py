@@ -30,6 +30,7 @@ from facesketch.data.sampler import (
 )
 from facesketch.errors import DataError, ImageError
 from facesketch.images import Domain, Uint8Array
+from facesketch.listing import walk
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""
@@ -127,16 +128,21 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
         return None if packed is None else Domains(*packed)
     if config.data is not None:
         root = Path(config.data) / split
-        if split == "val" and not ((root / "photos").is_dir() and (root / "sketches").is_dir()):
+        folders = root / "photos", root / "sketches"
+        if split == "val" and not all(map(_holds_images, folders)):
             return None
         if not Path(config.data).is_dir():
             raise DataError(f"{config.data} is not a folder; --data wants the data set's root.")
-        return Domains(ImageFolder(root / "photos"), ImageFolder(root / "sketches"))
+        return Domains(*map(ImageFolder, folders))
     if split == "val":
         return None
     if config.photos is None or config.sketches is None:
         raise DataError("no images were named; give --data ROOT, or --photos DIR --sketches DIR.")
     return Domains(ImageFolder(config.photos), ImageFolder(config.sketches))
+
+
+def _holds_images(folder: Path) -> bool:
+    return folder.is_dir() and any(is_image for _, is_image in walk(folder))
 
 
 def load_image(source: Source, size: int, mode: images.Mode) -> Image.Image:

@@ -73,6 +73,11 @@ class Faces:
     skin_tones: dict[Path, str | None] = field(default_factory=dict)
     embeddings: list[FloatArray] = field(default_factory=list)
 
+    @property
+    def are_there(self) -> bool:
+        """Whether any photo has a face."""
+        return any(face is not None for face in self.landmarks.values())
+
 
 @dataclass(frozen=True)
 class Route:
@@ -203,7 +208,7 @@ class Observer:
     def _embed_into(
         self, into: list[FloatArray], start: Domain, paths: Sequence[Path], made: Pictures
     ) -> None:
-        if start == "photo" and self.identity is not None:
+        if start == "photo" and self.identity is not None and self.faces.are_there:
             into.append(self._embed(self.identity, paths, made))
 
     def _values(

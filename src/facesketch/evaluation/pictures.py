@@ -81,13 +81,21 @@ def find_pictures(
         photos: Folder of photos.
         sketches: Folder of sketches; same names (without the ending) are taken for pairs.
         size: Side in px that all are brought to.
-        limit: Take so many of each folder, spread evenly over the sorted names; None takes all.
+        limit: Take so many of each folder, spread evenly over the sorted names, and of sketches
+            first the partners of the photos; None takes all.
         needed: Images that each folder must have.
 
     Raises:
         DataError: If a folder is missing or has too few.
     """
-    found = [_choose(_list(folder), limit) for folder in (photos, sketches)]
+    chosen, offered = _choose(_list(photos), limit), _list(sketches)
+    by_stem = {_stem(sketches, path): path for path in offered}
+    stems = (_stem(photos, path) for path in chosen)
+    paired = dict.fromkeys(by_stem[stem] for stem in stems if stem in by_stem)
+    if limit is not None and limit < len(offered):
+        others = [path for path in offered if path not in paired]
+        offered = sorted([*paired, *_choose(others, limit - len(paired))])
+    found = chosen, offered
     for folder, paths in zip((photos, sketches), found, strict=True):
         if len(paths) < needed:
             limited = f" (--limit {limit})" if limit == len(paths) else ""
@@ -95,7 +103,6 @@ def find_pictures(
                 f"{folder} gives {len(paths):,} images{limited}, and {needed:,} are needed: two "
                 "halves of a KID subset each; add images or lower --subset-size."
             )
-    by_stem = {_stem(sketches, path): path for path in found[1]}
     partners: dict[Path, Path] = {}
     for path in found[0]:
         other = by_stem.get(_stem(photos, path))
