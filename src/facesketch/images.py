@@ -189,13 +189,21 @@ def stored_size(
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Turn a loaded picture as its EXIF says, whatever else stands there; itself if it need not."""
+    """Turn a loaded picture as its EXIF says, whatever else stands there; itself if it need not.
+
+    A turned one has no EXIF and XMP any more, so that nobody turns it again.
+    """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
     except _DECODER_ERRORS:  # damaged EXIF says nothing; the pixels are whole
         return image
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    for name in ("exif", "Raw profile type exif", "xmp", "XML:com.adobe.xmp"):
+        turned.info.pop(name, None)
+    return turned
 
 
 @contextmanager

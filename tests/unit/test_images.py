@@ -132,7 +132,9 @@ def test_odd_exif_neither_costs_the_picture_nor_its_orientation(
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x02" + b"".join(sorted(entries)) + b"\0\0\0\0"
     data = encoded(Image.new("RGB", (30, 20), ORANGE), "JPEG", exif=exif)
     assert images.open_image(data).size == (20, 30)
-    assert as_image(Image.open(io.BytesIO(data))).size == (20, 30)
+    upright = as_image(Image.open(io.BytesIO(data)))
+    assert upright.size == (20, 30)
+    assert as_image(upright.crop((0, 0, 10, 20))).size == (10, 20)
 
 
 def test_the_size_is_known_without_the_pixels() -> None:
