@@ -48,6 +48,7 @@ TOLD = (
 
 NOT_LEARNING = {"data", "training_data", "licence", "num_workers", "sample_every"} | {
     "checkpoint_every",
+    "keep_checkpoints",
 }
 """Settings of a recipe that say nothing of how it learns."""
 
