@@ -121,12 +121,15 @@ bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/face_detection.py $(DATA)/faces/test $(DATA)/fs2k/test
 	.venv-test/bin/python benchmarks/draw_quality.py $(DATA)/faces/val
 
-soak: .venv-test/ready ## Kill, flood and damage everything, for hours; SEED=1 repeats another
+# The fuzzer is installed when it is first asked for.
+.venv-test/fuzz: .venv-test/ready
 	.venv-test/bin/python -m pip install -qq --no-compile -c constraints.txt atheris
+	@touch $@
+
+soak: .venv-test/fuzz ## Kill, flood and damage everything, for hours; SEED=1 repeats another
 	.venv-test/bin/python -m soak --seed $(SEED)
 
-fuzz: .venv-test/ready ## Fuzz the reading of pictures for MINUTES=10, guided by coverage (atheris)
-	.venv-test/bin/python -m pip install -qq --no-compile -c constraints.txt atheris
+fuzz: .venv-test/fuzz ## Fuzz the reading of pictures for MINUTES=10, guided by coverage (atheris)
 	.venv-test/bin/python -m soak.fuzz_decode --seed $(SEED) --count $(MINUTES)
 
 audit: .venv-test/ready ## Ask for known vulnerabilities of what is installed (asks PyPI)

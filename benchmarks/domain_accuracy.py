@@ -68,8 +68,8 @@ BOTH: dict[str, Treatment] = {
     "1024 px": scaled(1024),
     "JPEG 25": jpeg,
 }
-HARD = {"64 px", "high key"}
-"""Treatments of photos that are shown and not asked for."""
+HARD = {("photo", "64 px"), ("photo", "high key")}
+"""What is shown and not asked for."""
 
 TREATMENTS: dict[Domain, dict[str, Treatment]] = {
     "photo": BOTH
@@ -111,7 +111,7 @@ def report(classifier: DomainClassifier, name: str, paths: list[Path], domain: D
         truth = probabilities(classifier, paths, domain, treat)
         right = truth > 0.5
         unsure = np.maximum(truth, 1 - truth) < SURE_PROBABILITY
-        if domain == "sketch" or treatment not in HARD:
+        if (domain, treatment) not in HARD:
             worst = min(worst, float(right.mean()))
         print(
             f"{name:<20} {treatment:<18} {len(paths):>6} {right.mean():>9.2%} "

@@ -50,6 +50,10 @@ class Report:
         if other.measured:
             self.measured[name] = other.measured
 
+    def merge_warm_up(self, other: Report) -> None:
+        """Take in the broken promises alone of what came before the counting."""
+        self.broken |= {f"warm-up: {tried}": texts for tried, texts in other.broken.items()}
+
     @property
     def is_good(self) -> bool:
         """Whether something was tried and no promise was broken."""

@@ -33,7 +33,7 @@ def mix(seed: int, minutes: float, *options: str) -> Report:
     if after / before - 1 > MOST_GROWTH and memory[-1][0] > ENOUGH:
         wrong = f"{after / before - 1:.1%} more than before"
     report.add("memory of the server", f"{before:.0f} MB before, {after:.0f} MB after", wrong)
-    report.broken |= {f"warm-up: {kind}": texts for kind, texts in warm_up.broken.items()}
+    report.merge_warm_up(warm_up)
     report.measured = {"memory_mb": first + memory, "before_mb": before, "after_mb": after}
     return report
 

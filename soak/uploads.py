@@ -40,7 +40,7 @@ def upload(seed: int, count: int, *options: str) -> Report:
     is_grown = growth > MOST_GROWTH and count >= ENOUGH
     wrong = f"{growth:.1%} more than before" if is_grown else None
     report.add("memory of the server", happened, wrong)
-    report.broken |= {f"warm-up: {kind}": texts for kind, texts in warm_up.broken.items()}
+    report.merge_warm_up(warm_up)
     report.measured = {"memory_mb": memory, "before_mb": before, "after_mb": after}
     return report
 

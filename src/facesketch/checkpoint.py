@@ -205,8 +205,7 @@ def load(path: Path) -> Checkpoint:
                 f"{path} cannot be read ({error.strerror}); once it can be, give the same command "
                 "again."
             ) from error
-        no_memory = isinstance(error, RuntimeError) and is_out_of_memory(error)
-        if no_memory or isinstance(error, MemoryError):
+        if is_out_of_memory(error):
             raise OutOfMemoryError(f"{path} does not fit into the machine's memory.") from error
         # Truncated and foreign files are answered with many kinds of exception.
         raise CheckpointError(f"{path} is broken ({type(error).__name__}).") from error

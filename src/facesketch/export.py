@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,8 +16,8 @@ from torch import nn
 
 from facesketch import checkpoint
 from facesketch.config import TrainConfig
-from facesketch.data.dataset import Domains, centre_crop, find_domains
-from facesketch.errors import DataError, ExportError, ImageError, MissingExtraError
+from facesketch.data.dataset import Domains, find_domains, whole_crops
+from facesketch.errors import DataError, ExportError, MissingExtraError
 from facesketch.half import store_half
 from facesketch.images import Float32Array, Mode
 from facesketch.models import Generator, generator
@@ -161,17 +161,9 @@ def parity_batches(config: TrainConfig) -> dict[Direction, Float32Array]:
 
 
 def _read(domains: Domains, domain: str, size: int, mode: Mode) -> Float32Array:
-    """Read the first images of a domain, passing over broken ones, as training does."""
     folder = domains.photos if domain == "photo" else domains.sketches
-    crops: list[Float32Array] = []
-    for number in range(len(folder)):
-        with suppress(ImageError):
-            crops.append(centre_crop(folder, number, size, mode).numpy())
-        if len(crops) == NUM_PARITY_IMAGES:
-            break
-    if not crops:
-        raise DataError(f"no image in {folder.root} can be read; the parity check needs some.")
-    return np.stack(crops)
+    crops = whole_crops(folder, range(len(folder)), NUM_PARITY_IMAGES, size, mode)
+    return np.stack([crop.numpy() for crop in crops])
 
 
 def export_generator(

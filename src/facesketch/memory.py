@@ -23,9 +23,9 @@ _TRANSIENT = 1.25  # gradients of activations and workspace, in units of what is
 _LIBRARY_BYTES = 100_000_000  # what libraries take when a first step is done (measured)
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell by its text: torch.OutOfMemoryError is one, CPU and MPS have no kind of their own."""
-    return any(part in str(error) for part in _NO_MEMORY)
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell, torch's by their text: of its RuntimeErrors only CUDA's are of a kind of their own."""
+    return isinstance(error, MemoryError) or any(part in str(error) for part in _NO_MEMORY)
 
 
 def estimate_step_bytes(config: TrainConfig) -> int:

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from facesketch import images
 from facesketch.config import TrainConfig
-from facesketch.data.dataset import Domains, centre_crop
+from facesketch.data.dataset import Domains, whole_crops
 from facesketch.data.files import ImageList
 from facesketch.data.pens import numbers_by_style
-from facesketch.errors import DataError, ImageError
 from facesketch.train_state import TrainState
 from facesketch.writing import write_whole
 
@@ -85,17 +84,8 @@ def _read(
 ) -> list[Tensor]:
     """Read up to `wanted` whole images, spread over the numbers."""
     wanted = min(wanted, len(numbers))
-    result: list[Tensor] = []
-    for index in numbers[:: max(1, len(numbers) // (4 * wanted))]:
-        try:
-            result.append(centre_crop(folder, int(index), size, mode))
-        except ImageError:
-            continue  # the training itself names and counts it
-        if len(result) == wanted:
-            break
-    if not result:
-        raise DataError(f"no image in {folder.root} can be read; run `facesketch data check`.")
-    return result
+    spread = numbers[:: max(1, len(numbers) // (4 * wanted))]
+    return whole_crops(folder, spread, wanted, size, mode)
 
 
 def _picture_grid(columns: list[Tensor]) -> Image.Image:

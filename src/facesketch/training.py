@@ -214,7 +214,6 @@ class _Loop:
     def run_all(self) -> Outcome:
         """Train from the state's step on."""
         val = find_domains(self.config, "val")
-        samples = Samples(self.config, val or self.domains)
         loader = make_loader(
             self.domains,
             self.config,
@@ -234,6 +233,7 @@ class _Loop:
                 self.state.num_steps,
             )
             return self._outcome("finished")
+        samples = Samples(self.config, val or self.domains)
         if self.ranks.is_first:
             run_folder.save_settings(self.run, self.config)
         with (

@@ -282,7 +282,7 @@ def _is_result(
 
 
 def _leftovers(folder: Folder, naming: _Naming, present: set[str]) -> Iterator[Path]:
-    """Name the unfinished files of this folder's results: nobody but this run makes them."""
+    """Name the unfinished files of this folder's results."""
     for name in present:
         unfinished = UNFINISHED.fullmatch(name)
         if unfinished and _is_result(unfinished[1], naming, [folder]):

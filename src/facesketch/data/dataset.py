@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -265,6 +266,27 @@ def centre_crop(folder: ImageList, index: int, size: int, mode: images.Mode) -> 
     """Read an image without augmentation as network input, shape (C, size, size)."""
     picture = centre_picture(folder, index, size, mode)
     return torch.from_numpy(images.normalise(np.asarray(picture)))
+
+
+def whole_crops(
+    folder: ImageList, numbers: Iterable[int], wanted: int, size: int, mode: images.Mode
+) -> list[Tensor]:
+    """Read the first `wanted` images of some that are whole, as `centre_crop` does.
+
+    Broken ones are passed over: the training itself names and counts them.
+
+    Raises:
+        DataError: If none can be read.
+    """
+    result: list[Tensor] = []
+    for index in numbers:
+        with suppress(ImageError):
+            result.append(centre_crop(folder, int(index), size, mode))
+        if len(result) == wanted:
+            break
+    if not result:
+        raise DataError(f"no image in {folder.root} can be read; run `facesketch data check`.")
+    return result
 
 
 def _init_worker(_worker: int) -> None:
