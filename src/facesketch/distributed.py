@@ -19,6 +19,9 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
+
+# Before there is a group: optimisers import this later, and it keeps the group of that moment.
+import torch.distributed.nn.functional
 from torch import Tensor
 from torch import distributed as dist
 
@@ -159,16 +162,23 @@ def joined(config: TrainConfig) -> Iterator[Ranks]:
     if not ranks.is_first:
         logging.getLogger("facesketch").setLevel(logging.ERROR)
         CONSOLE.quiet = True
+    backend = _backend(config.device)
     try:
-        dist.init_process_group(_backend(config.device), timeout=PATIENCE)
+        dist.init_process_group(backend, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(
             f"process {ranks.rank} of {ranks.size} does not find the others ({error}); start them "
             "with torchrun."
         ) from error
-    yield ranks
-    # Not after an error: NCCL would wait here for ranks that have gone.
-    dist.destroy_process_group()
+    has_ended_well = False
+    try:
+        yield ranks
+        has_ended_well = True
+    finally:
+        # Gloo's threads must not outlive Python (pytorch/pytorch#190489: SIGABRT). After an error
+        # NCCL would wait here for ranks that have gone.
+        if has_ended_well or backend == "gloo":
+            dist.destroy_process_group()
 
 
 def _backend(device: str) -> str:

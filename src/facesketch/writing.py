@@ -56,7 +56,7 @@ def remove_leftover(partial: Path) -> None:
 
 
 def _is_another(pid: int) -> bool:
-    """Say whether another process has this number; Windows deletes no open file by itself."""
+    """Say whether another process runs by this number; Windows deletes no open file by itself."""
     if os.name != "posix" or pid == os.getpid():
         return False
     try:
@@ -65,7 +65,16 @@ def _is_another(pid: int) -> bool:
         return False
     except PermissionError:  # another user's
         pass
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Say whether a process has ended and nobody asked how, as in containers without an init."""
+    try:
+        status = Path("/proc", str(pid), "stat").read_bytes()
+    except OSError:  # ended just now, or a system without it
+        return False
+    return status.rpartition(b")")[2].split()[:1] == [b"Z"]
 
 
 def _sync_folder(folder: Path) -> None:

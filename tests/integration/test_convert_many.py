@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +68,8 @@ def contents(folder: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
-def is_there(name: str) -> Callable[[], bool]:
-    return lambda: Path("out", name).exists()
+def are_there(names: Sequence[str]) -> Callable[[], bool]:
+    return lambda: all(Path("out", name).exists() for name in names)
 
 
 def convert_here(out: str, weights: Path) -> list[Task]:
@@ -103,7 +103,7 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(weights_d
     picture = blocked.read_bytes()
     blocked.unlink()
     os.mkfifo(blocked)
-    process = start(*options, "-o", "out", "--num-workers", 2, until=is_there("031.png"))
+    process = start(*options, "-o", "out", "--num-workers", 2, until=are_there(names[:32]))
     process.kill()
     process.communicate(timeout=PATIENCE_S)  # until the other processes have ended too
     finished = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
@@ -128,11 +128,11 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(weights_d
 
 @linux_only
 def test_a_worker_that_dies_is_a_sentence(weights_dir: Path) -> None:
-    write_photos("in", 70)
+    names = write_photos("in", 70)
     Path("in/045.png").unlink()
     os.mkfifo("in/045.png")
     options = ("in", "-o", "out", "--num-workers", 2, "--weights", weights_dir)
-    process = start(*options, until=is_there("031.png"))
+    process = start(*options, until=are_there(names[:32]))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     workers = [
         pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,3 +43,13 @@ def test_what_another_process_is_writing_is_no_leftover(tmp_path: Path) -> None:
     (tmp_path / ".a folder.sync.partial").mkdir()
     remove_leftovers(tmp_path)
     assert sorted(path.name.split(".")[1] for path in tmp_path.iterdir()) == ["a folder", "another"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere somebody asks for those that ended")
+def test_a_process_that_ended_and_that_nobody_has_asked_for_is_not_writing(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        os.kill(process.pid, 0)  # its number is still taken
+        (tmp_path / f".photo.png.{process.pid}.partial").write_text("half of it")
+        remove_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
