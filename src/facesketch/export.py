@@ -22,7 +22,7 @@ from facesketch.half import store_half
 from facesketch.images import Float32Array, Mode
 from facesketch.models import Generator, generator
 from facesketch.models.layers import fold
-from facesketch.onnx_runtime import ort
+from facesketch.onnx_runtime import ort, session_options
 from facesketch.weights_info import (
     INPUT_NAME,
     METADATA_KEY,
@@ -250,9 +250,7 @@ def parity(network: nn.Module, path: Path, batch: Float32Array, style: int = 0) 
         batch: Images, (B, C, H, W), range [-1, 1].
         style: Number of the style that was exported.
     """
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only
-    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
     (actual,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(batch)})
     with torch.inference_mode():
         images, styles = (

@@ -12,16 +12,32 @@ import os
 from functools import cache
 
 from facesketch.errors import WeightsError
+from facesketch.parallel import num_cores
 from facesketch.weights_check import SHIPPED, read_checked
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort  # reads the variable
 
-__all__ = ["ort", "shipped_session"]
+__all__ = ["ort", "session_options", "shipped_session"]
 
 if os.environ["ORT_DISABLE_TELEMETRY"] == "1":
     ort.disable_telemetry_events()  # Windows builds do not look at the variable
+
+
+def session_options(num_threads: int | None = None) -> ort.SessionOptions:
+    """Return options for a session that logs errors only.
+
+    Args:
+        num_threads: Threads of one call on the CPU; None takes all cores that this process may use.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = 3  # errors only
+    # Left alone, the runtime pins a thread to each core of the machine, those too that this process
+    # is kept from.
+    is_limited = num_cores() < (os.cpu_count() or 1)
+    options.intra_op_num_threads = num_threads or (num_cores() if is_limited else 0)
+    return options
 
 
 @cache
@@ -34,8 +50,7 @@ def shipped_session(name: str) -> ort.InferenceSession:
     Raises:
         WeightsError: If the file is missing or broken.
     """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
+    options = session_options(1)
     options.inter_op_num_threads = 1
     # It would keep 45 MB of the most views that were ever looked at together; costs no time.
     options.enable_cpu_mem_arena = False

@@ -23,7 +23,7 @@ from facesketch.errors import DataError, MissingExtraError, WeightsError
 from facesketch.half import restore_floats
 from facesketch.images import Float32Array
 from facesketch.listing import walk
-from facesketch.onnx_runtime import ort
+from facesketch.onnx_runtime import ort, session_options
 from facesketch.sessions import PROVIDERS, open_session
 from facesketch.translator import Translator
 from facesketch.weights_info import INPUT_NAME, Direction, WeightsInfo, int8_path
@@ -136,10 +136,8 @@ def _ranges(
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in wanted)
-    options = ort.SessionOptions()
-    options.log_severity_level = 3  # errors only
     session = ort.InferenceSession(
-        watched.SerializeToString(), options, providers=[PROVIDERS["cpu"]]
+        watched.SerializeToString(), session_options(), providers=[PROVIDERS["cpu"]]
     )
     ends = [
         [

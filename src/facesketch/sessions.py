@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from facesketch.cpu import gains_by_bfloat16
 from facesketch.errors import MissingExtraError, UsageError, WeightsError
-from facesketch.onnx_runtime import ort
+from facesketch.onnx_runtime import ort, session_options
 from facesketch.parallel import num_cores
 from facesketch.weights_check import read_checked
 from facesketch.weights_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, int8_path
@@ -90,7 +90,7 @@ def open_session(path: Path, provider: str, num_threads: int | None) -> Session:
     Args:
         path: The exported file.
         provider: What `find_provider` returned.
-        num_threads: CPU threads of one call; None takes all cores.
+        num_threads: CPU threads of one call; None takes all cores that this process may use.
 
     Raises:
         UsageError: If the device cannot be started.
@@ -104,9 +104,7 @@ def open_session(path: Path, provider: str, num_threads: int | None) -> Session:
 
 class _OnnxSession:
     def __init__(self, path: Path, provider: str, num_threads: int | None) -> None:
-        options = ort.SessionOptions()
-        options.log_severity_level = 3  # errors only
-        options.intra_op_num_threads = num_threads or 0
+        options = session_options(num_threads)
         # Idle threads that spin would take the cores from those that decode and encode.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         is_directml = provider == PROVIDERS["directml"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -341,3 +342,29 @@ def test_what_a_large_picture_took_is_let_go() -> None:
     command = [sys.executable, "-c", MEMORY_OF_A_LARGE_PICTURE]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 60  # 230 otherwise
+
+
+CORES_OF_A_LIMITED_PROCESS = """
+import os
+from pathlib import Path
+
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+import numpy as np
+from facesketch import Translator
+
+Translator().run("photo2sketch", np.zeros((1, 3, 64, 64), np.float32))
+threads = Path("/proc/self/task").iterdir()
+print(set().union(*(os.sched_getaffinity(int(thread.name)) for thread in threads)))
+print(os.sched_getaffinity(0))
+"""
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or os.cpu_count() == 1, reason="cannot be kept from cores"
+)
+def test_a_process_that_is_kept_from_some_cores_keeps_off_them() -> None:
+    command = [sys.executable, "-c", CORES_OF_A_LIMITED_PROCESS]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    used, allowed = done.stdout.splitlines()
+    assert used == allowed
