@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,11 @@ from facesketch.config import TrainConfig
 from facesketch.contrast import PatchContrast, Places, first_places
 from facesketch.data.batch import Batch
 from facesketch.features import Frozen, PhotoFeatures
-from facesketch.models import PatchDiscriminator, ProjectedDiscriminator, generator
+from facesketch.models import Generator, PatchDiscriminator, ProjectedDiscriminator, generator
 from facesketch.teacher import Teacher
+from facesketch.weights_info import Direction
+
+Channels = Literal[1, 3]
 
 Change = Callable[[Tensor], Tensor]
 """A change to images (B, C, H, W) that keeps their shape and passes gradients."""
@@ -47,6 +51,19 @@ class Generated:
     style: Tensor
 
 
+def build_generator(config: TrainConfig, direction: Direction) -> Generator:
+    """Build one untrained generator of a run."""
+    num_styles = len(config.style_names) if direction == "photo2sketch" else 1
+    channels = channels_of(config, direction)
+    return generator(config.generator, *channels, config.upsample, num_styles)
+
+
+def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:
+    """Return input and output channels of a generator."""
+    sketch = config.sketch_channels
+    return (3, sketch) if direction == "photo2sketch" else (sketch, 3)
+
+
 class CycleGAN(nn.Module):
     """Two generators, two discriminators (Zhu et al. 2017)."""
 
@@ -63,10 +80,8 @@ class CycleGAN(nn.Module):
         self.weight_r1 = config.lambda_r1 * config.r1_every
         self.sketch_channels = channels
         num_styles = len(config.style_names)
-        self.gen_photo2sketch = generator(
-            config.generator, 3, channels, config.upsample, num_styles
-        )
-        self.gen_sketch2photo = generator(config.generator, channels, 3, config.upsample)
+        self.gen_photo2sketch = build_generator(config, "photo2sketch")
+        self.gen_sketch2photo = build_generator(config, "sketch2photo")
         if config.lambda_nce:
             self.contrast = PatchContrast(self.gen_photo2sketch.encoder_channels)
         self.teacher: Teacher | None = None

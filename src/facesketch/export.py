@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from torch import nn
 
 from facesketch import checkpoint
 from facesketch.config import TrainConfig
+from facesketch.cyclegan import build_generator, channels_of
 from facesketch.data.dataset import Domains, find_domains, whole_crops
 from facesketch.errors import DataError, ExportError, MissingExtraError
 from facesketch.half import store_half
 from facesketch.images import Float32Array, Mode
-from facesketch.models import Generator, generator
+from facesketch.models import Generator
 from facesketch.models.layers import fold
 from facesketch.onnx_runtime import ort, session_options
 from facesketch.weights_info import (
@@ -33,8 +33,6 @@ from facesketch.weights_info import (
     int8_path,
 )
 from facesketch.writing import write_whole
-
-Channels = Literal[1, 3]
 
 OPSET = 18
 MAX_DIFFERENCE = 1e-3
@@ -110,24 +108,11 @@ def files_of(config: TrainConfig) -> list[tuple[Direction, str]]:
     return [*(("photo2sketch", name) for name in config.style_names), ("sketch2photo", "")]
 
 
-def build_generator(config: TrainConfig, direction: Direction) -> Generator:
-    """Build one untrained generator of a run."""
-    num_styles = len(config.style_names) if direction == "photo2sketch" else 1
-    channels = channels_of(config, direction)
-    return generator(config.generator, *channels, config.upsample, num_styles)
-
-
 def trained_generator(saved: checkpoint.Checkpoint, direction: Direction) -> Generator:
     """Build one averaged generator of a run, as its checkpoint has it."""
     network = build_generator(saved.settings, direction)
     network.load_state_dict(saved.generator_state(direction))
     return network
-
-
-def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:
-    """Return input and output channels of a generator."""
-    sketch = config.sketch_channels
-    return (3, sketch) if direction == "photo2sketch" else (sketch, 3)
 
 
 def describe_data(config: TrainConfig) -> str:
