@@ -10,6 +10,7 @@ in return is to hide part of this one transfer behind the backward pass.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -19,9 +20,6 @@ from datetime import timedelta
 from typing import TypeVar
 
 import torch
-
-# Before there is a group: optimisers import this later, and it keeps the group of that moment.
-import torch.distributed.nn.functional
 from torch import Tensor
 from torch import distributed as dist
 
@@ -162,6 +160,8 @@ def joined(config: TrainConfig) -> Iterator[Ranks]:
     if not ranks.is_first:
         logging.getLogger("facesketch").setLevel(logging.ERROR)
         CONSOLE.quiet = True
+    # Optimisers import this later, and it keeps the group of the moment: there must be none yet.
+    importlib.import_module("torch.distributed.nn.functional")
     backend = _backend(config.device)
     try:
         dist.init_process_group(backend, timeout=PATIENCE)

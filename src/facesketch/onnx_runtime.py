@@ -33,8 +33,8 @@ def session_options(num_threads: int | None = None) -> ort.SessionOptions:
     """
     options = ort.SessionOptions()
     options.log_severity_level = 3  # errors only
-    # Left alone, the runtime pins a thread to each core of the machine, those too that this process
-    # is kept from.
+    # Left alone, the runtime may pin a thread to each core of the machine, those too that this
+    # process is kept from (microsoft/onnxruntime#12819; not on every system).
     is_limited = num_cores() < (os.cpu_count() or 1)
     options.intra_op_num_threads = num_threads or (num_cores() if is_limited else 0)
     return options
