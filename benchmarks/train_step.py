@@ -1,6 +1,7 @@
 """Time of a training step against the reference's, in one run: alternating, median of several.
 
     python benchmarks/train_step.py --image-size 256
+    python benchmarks/train_step.py --image-size 256 --device cuda --repeats 40
 
 The reference is pytorch-CycleGAN-and-pix2pix's step on the same networks: float32, NCHW, eager,
 batch 1, one network call an image, Adam by single tensors, the C library's allocator as it comes.
@@ -36,6 +37,7 @@ Step = Callable[[Tensor, Tensor], object]
 def reference_step(device: torch.device) -> Step:
     """Rebuild optimize_parameters() of the reference's cycle_gan_model.py."""
     torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = True  # as its base_model.py sets it
     model = CycleGAN(build_config("paper")).to(device)
     p2s, s2p = model.gen_photo2sketch, model.gen_sketch2photo
     judges = (model.disc_photo, model.disc_sketch)
@@ -80,37 +82,44 @@ def reference_step(device: torch.device) -> Step:
     return step
 
 
-def our_step(preset: str, precision: str, batch_size: int, device: str) -> Step:
+def our_step(preset: str, settings: dict[str, object]) -> Step:
     """Take the package's own step."""
-    settings = {"precision": precision, "batch_size": batch_size, "device": device}
     state = TrainState(build_config(preset, settings), num_steps=1000)
     return lambda photo, sketch: state.train_step(Batch.of(photo, sketch))
 
 
-VARIANTS = {
+VARIANTS: dict[str, tuple[str, dict[str, object] | None]] = {
     "reference, float32": ("paper", None),
-    "paper preset, float32": ("paper", "float32"),
-    "paper preset, auto": ("paper", "auto"),
-    "compact preset, float32": ("compact", "float32"),
-    "compact preset, auto": ("compact", "auto"),
+    "paper preset, float32": ("paper", {"precision": "float32"}),
+    "paper preset, auto": ("paper", {}),
+    "compact preset, float32": ("compact", {"precision": "float32"}),
+    "compact preset, auto": ("compact", {}),
 }
+COMPILED: dict[str, tuple[str, dict[str, object] | None]] = {
+    "paper preset, compiled": ("paper", {"compile": True}),
+    "compact preset, compiled": ("compact", {"compile": True}),
+}
+"""On a GPU alone: on a CPU they are slower."""
 
 
 def measure(variant: str, size: int, batch_size: int, repeats: int, device_name: str) -> None:
     """Time one variant in this process and print JSON."""
-    preset, precision = VARIANTS[variant]
+    preset, settings = (VARIANTS | COMPILED)[variant]
     device = pick_device(device_name)
-    if precision is None:
+    if settings is None:
         step = reference_step(device)
     else:
         keep_freed_memory()
-        step = our_step(preset, precision, batch_size, device_name)
+        step = our_step(preset, settings | {"batch_size": batch_size, "device": device_name})
     channels = 3 if preset == "paper" else 1
     generator = torch.Generator().manual_seed(1)
     photo = torch.rand(batch_size, 3, size, size, generator=generator) * 2 - 1
     sketch = torch.rand(batch_size, channels, size, size, generator=generator) * 2 - 1
     seconds = []
-    for _ in range(repeats + 1):
+    warm_up = 1 if device.type == "cpu" else 5
+    for number in range(warm_up + repeats):
+        if number == warm_up and device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()  # less what trying cuDNN's algorithms took
         started = time.perf_counter()
         step(photo, sketch)
         if device.type == "cuda":
@@ -121,7 +130,7 @@ def measure(variant: str, size: int, batch_size: int, repeats: int, device_name:
         if device.type == "cuda"
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     )
-    print(json.dumps({"seconds": seconds[1:], "peak_bytes": peak}))
+    print(json.dumps({"seconds": seconds[warm_up:], "peak_bytes": peak}))
 
 
 def main() -> None:
@@ -132,14 +141,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--only", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=VARIANTS | COMPILED, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
         measure(args.only, args.image_size, args.batch_size, args.repeats, args.device)
         return
-    seconds: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    variants = VARIANTS if args.device == "cpu" else VARIANTS | COMPILED
+    seconds: dict[str, list[float]] = {variant: [] for variant in variants}
     peaks: dict[str, int] = {}
-    for _, variant in itertools.product(range(args.rounds), VARIANTS):
+    for _, variant in itertools.product(range(args.rounds), variants):
         command = [sys.executable, __file__, "--only", variant]
         for name in ("image_size", "batch_size", "repeats", "device"):
             command += [f"--{name.replace('_', '-')}", str(getattr(args, name))]
@@ -148,14 +158,18 @@ def main() -> None:
         seconds[variant] += result["seconds"]
         peaks[variant] = result["peak_bytes"]
     base = statistics.median(seconds["reference, float32"])
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {args.device}, ", end="")
+    where = f"{torch.get_num_threads()} threads"
+    if args.device != "cpu":
+        tf32 = torch.backends.cudnn.allow_tf32
+        where = f"{torch.cuda.get_device_name()}, TF32 in convolutions {'on' if tf32 else 'off'}"
+    print(f"torch {torch.__version__}, {where}, ", end="")
     print(f"{args.image_size} px, batch {args.batch_size}, {args.rounds} x {args.repeats} steps")
-    print(f"{'variant':<26}{'s/step':>8}{'spread':>14}{'faster':>8}{'peak GiB':>10}")
+    print(f"{'variant':<26}{'s/step':>9}{'spread':>16}{'faster':>8}{'peak GiB':>10}")
     for variant, values in seconds.items():
         median = statistics.median(values)
-        spread = f"{min(values):.2f}-{max(values):.2f}"
+        spread = f"{min(values):.4f}-{max(values):.4f}"
         print(
-            f"{variant:<26}{median:>8.2f}{spread:>14}{base / median:>7.1f}x"
+            f"{variant:<26}{median:>9.4f}{spread:>16}{base / median:>7.1f}x"
             f"{peaks[variant] / 2**30:>10.2f}"
         )
 

@@ -95,6 +95,7 @@ class StepProgress:
         self._last_status = time.monotonic()
         self._last = time.monotonic()
         self._seconds = 0.0  # smoothed over steps
+        self._num_timed = 0
 
     def __enter__(self) -> Self:
         self._progress.__enter__()
@@ -107,7 +108,10 @@ class StepProgress:
         """Show one more step."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
-        self._seconds = 0.95 * self._seconds + 0.05 * seconds if self._seconds else seconds
+        self._num_timed += 1
+        # The first step warms up, 12 s on an H100 where others take 0.2, so the second replaces it.
+        is_smoothed = self._num_timed > 2
+        self._seconds = 0.95 * self._seconds + 0.05 * seconds if is_smoothed else seconds
         shown = " ".join(
             f"{name} {values[name]:.2f}"
             for name in ("gan_sketch", "gan_photo", "cycle_sketch", "cycle_photo")
