@@ -224,7 +224,7 @@ def recipe_stages() -> list[dict[str, Any]]:
 def recipe() -> dict[str, TrainConfig]:
     """All settings of each stage behind the shipped weights, by its name."""
     found = {}
-    for path in sorted(RECIPE.glob("stage*.toml")):
+    for path in sorted(RECIPE.glob("stage*.toml"), key=lambda path: int(path.stem[len("stage") :])):
         settings = load_toml(path)
         found[path.stem] = build_config(settings.pop("preset", "compact"), settings)
     return found

@@ -52,7 +52,7 @@ def read(run: Path, first_image: int) -> dict[str, Any]:
     last = checkpoint.load_latest(run)  # which is exported; logs skip some steps
     steps = last.step
     speeds = [line["images_per_second"] for line in logged if line.get("images_per_second")]
-    minutes = float(np.mean([1 / speed for speed in speeds])) * steps * config.batch_size / 60
+    minutes = float(np.median([1 / speed for speed in speeds])) * steps * config.batch_size / 60
     return {
         "run": run.name,
         "px": config.image_size,
