@@ -180,8 +180,9 @@ def reference_of(results: Results) -> Column | None:
 
 
 def about(column: Column) -> str:
-    """Say what a set of weights is, as its files have it."""
-    return "; ".join(dict.fromkeys(column.about.values()))
+    """Say what a set of weights is, as its files have it, but for the style."""
+    told = (re.sub(r"^style \w+, ", "", text) for text in column.about.values())
+    return "; ".join(dict.fromkeys(told))
 
 
 def ablation(records: Records) -> Table:
