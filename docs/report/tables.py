@@ -198,8 +198,7 @@ def ablation(records: Records) -> Table:
         for column in results.columns
     )
     columns = ("weights", *(label for label, _, _ in measured))
-    source = _source(records["ablation"], "python recipes/ablation/run.py DATA OUT --minutes 8")
-    return Table(columns, rows, "l" + "r" * len(measured), source)
+    return Table(columns, rows, "l" + "r" * len(measured), _source(records["ablation"]))
 
 
 def groups(records: Records) -> Table:
@@ -363,8 +362,6 @@ def _plain_cell(value: object) -> str:
     return f"{value:,}" if isinstance(value, int | float) else str(value)
 
 
-def _source(record: Record, command: str | None = None) -> str:
-    """Say where figures come from; `command` in place of the last of several that were run."""
-    told = f"`{command or record.command}`, commit {record.commit}, {record.date:%Y-%m-%d}, "
-    told += record.machine
+def _source(record: Record) -> str:
+    told = f"`{record.command}`, commit {record.commit}, {record.date:%Y-%m-%d}, {record.machine}"
     return told + ("; 95% intervals in brackets." if "columns" in record.result else ".")

@@ -3,9 +3,10 @@
     python recipes/ablation/run.py DATA OUT --minutes 8
 
 DATA is as `recipes/generators/README.md` makes it. What is exported is not trained again, so
-an interrupted call goes on, less the run that it was in. Then docs/results/ablation.json is made by
+an interrupted call goes on, less the run that it was in. docs/results/ablation.json is made by
 
-    python docs/report/record.py ablation --commit COMMIT --result OUT/evaluation/metrics.json
+    python docs/report/record.py ablation --result OUT/evaluation/metrics.json -- \
+        python recipes/ablation/run.py DATA OUT --minutes 8
 """
 
 from __future__ import annotations
