@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -88,14 +89,17 @@ def our_step(preset: str, settings: dict[str, object]) -> Step:
     return lambda photo, sketch: state.train_step(Batch.of(photo, sketch))
 
 
-VARIANTS: dict[str, tuple[str, dict[str, object] | None]] = {
+Variant: TypeAlias = tuple[str, dict[str, object] | None]
+"""Preset and what is set beside it; None for the reference's own step."""
+
+VARIANTS: dict[str, Variant] = {
     "reference, float32": ("paper", None),
     "paper preset, float32": ("paper", {"precision": "float32"}),
     "paper preset, auto": ("paper", {}),
     "compact preset, float32": ("compact", {"precision": "float32"}),
     "compact preset, auto": ("compact", {}),
 }
-COMPILED: dict[str, tuple[str, dict[str, object] | None]] = {
+COMPILED: dict[str, Variant] = {
     "paper preset, compiled": ("paper", {"compile": True}),
     "compact preset, compiled": ("compact", {"compile": True}),
 }
