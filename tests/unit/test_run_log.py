@@ -2,7 +2,11 @@
 
 import pytest
 
+pytest.importorskip("torch")
+
 from facesketch.run_log import StepProgress
+
+pytestmark = pytest.mark.train
 
 LOSSES = dict.fromkeys(("gan_sketch", "gan_photo", "cycle_sketch", "cycle_photo"), 0.5)
 
