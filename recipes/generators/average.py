@@ -1,12 +1,17 @@
-"""Average the generators of several runs, of which each began with the weights of another.
+"""Sum the generators of several runs, of which each began with the weights of another.
 
     python recipes/generators/average.py runs/average \
-        --photo2sketch runs/stage2 runs/stage3 --sketch2photo runs/stage2 runs/stage3
+        --photo2sketch runs/stage2 runs/stage3=2 --sketch2photo runs/stage2 runs/stage3
 
 writes a run that can be exported, and from which another can begin (`--init-from`); all but its
 averages is the last run's, so `--resume` would not go on from them. Between such runs there are
-weights that have something of all of them (Wortsman et al. 2022, model soups). A run stands for
-its newest checkpoint; the file of another one may be given.
+weights that have something of all of them (Wortsman et al. 2022, model soups), and beyond them
+some that have more of one and less of another (Ilharco et al. 2023, task arithmetic). Each run
+has the share that follows it, 1 if none does, of the sum of all; a share may be below zero. A run
+stands for its newest checkpoint; the file of another one may be given.
+
+`--lighter X` adds X to what the last layer of photo2sketch hands to its tanh: ink grows lighter,
+grays more than black, and the paper stays as it is.
 """
 
 from __future__ import annotations
@@ -14,30 +19,32 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from facesketch import checkpoint
 from facesketch.checkpoint import Checkpoint
 from facesketch.weights_info import DIRECTIONS
 
+LAST_BIAS = "head.bias"  # of the compact generator
+
+Part = tuple[Checkpoint, float]
+
 
 def main() -> None:
-    """Write the averages, with all else of the last run that is named."""
+    """Write the sums, with all else of the last run that is named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out", type=Path)
     for direction in DIRECTIONS:
-        parser.add_argument(f"--{direction}", type=_load, nargs="+", required=True, metavar="RUN")
+        parser.add_argument(
+            f"--{direction}", type=_part, nargs="+", required=True, metavar="RUN[=SHARE]"
+        )
+    parser.add_argument("--lighter", type=float, default=0.0, metavar="X")
     args = parser.parse_args()
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
-    averaged: dict[str, Tensor] = {}
-    for direction in DIRECTIONS:
-        last = getattr(args, direction)[-1]
-        states = [each.generator_state(direction) for each in getattr(args, direction)]
-        for name in states[0]:
-            mean = torch.stack([state[name].float() for state in states]).mean(0)
-            averaged[f"{direction}.{name}"] = mean
+    sums = {direction: _sum(getattr(args, direction), direction) for direction in DIRECTIONS}
+    sums["photo2sketch"][LAST_BIAS] += args.lighter
+    last, _ = getattr(args, DIRECTIONS[-1])[-1]
     print(
         checkpoint.save(
             args.out,
@@ -45,14 +52,27 @@ def main() -> None:
             settings=last.settings,
             environment=last.environment,
             data_fingerprint=last.data_fingerprint,
-            state=last.state | {"ema": averaged},
+            state=last.state
+            | {"ema": {f"{d}.{name}": value for d in sums for name, value in sums[d].items()}},
         )
     )
 
 
-def _load(given: str) -> Checkpoint:
-    path = Path(given)
-    return checkpoint.load(path) if path.is_file() else checkpoint.load_latest(path)
+def _sum(parts: list[Part], direction: str) -> dict[str, Tensor]:
+    whole = sum(share for _, share in parts)
+    summed: dict[str, Tensor] = {}
+    for run, share in parts:
+        for name, value in run.generator_state(direction).items():
+            part = value.double() * (share / whole)
+            summed[name] = summed[name] + part if name in summed else part
+    return {name: value.float() for name, value in summed.items()}
+
+
+def _part(given: str) -> Part:
+    name, _, share = given.partition("=")
+    path = Path(name)
+    run = checkpoint.load(path) if path.is_file() else checkpoint.load_latest(path)
+    return run, float(share or 1)
 
 
 if __name__ == "__main__":
