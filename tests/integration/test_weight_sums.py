@@ -1,0 +1,64 @@
+"""Sums of the weights of several runs, as the shipped generators are."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facesketch.checkpoint import Checkpoint, list_checkpoints, load, load_latest  # noqa: E402
+from facesketch.training import train  # noqa: E402
+from train_helpers import tiny_config, write_pictures  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+AVERAGE = Path(__file__).parents[2] / "recipes" / "generators" / "average.py"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("sums")
+    data = write_pictures(root / "data")
+    train(tiny_config(data=str(data), out=root / "run", steps=2, checkpoint_every=1))
+    return root / "run"
+
+
+def average(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(AVERAGE), *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def the_sum_of(parts: list[tuple[Checkpoint, float]], direction: str, name: str) -> torch.Tensor:
+    return sum(share * run.generator_state(direction)[name] for run, share in parts)
+
+
+def test_runs_and_their_files_are_summed_by_their_shares(run: Path, tmp_path: Path) -> None:
+    first = list_checkpoints(run)[0]
+    done = average(
+        str(tmp_path / "sum"),
+        *("--photo2sketch", f"{first}=3", f"{run}=-1"),
+        *("--sketch2photo", str(first), str(run)),
+        *("--lighter", "0.25"),
+    )
+    assert done.returncode == 0, done.stderr
+    summed, a, b = load_latest(tmp_path / "sum"), load(first), load_latest(run)
+    assert (summed.step, summed.settings) == (b.step, b.settings)
+    shares = {"photo2sketch": (1.5, -0.5), "sketch2photo": (0.5, 0.5)}
+    for direction, (of_a, of_b) in shares.items():
+        for name, value in summed.generator_state(direction).items():
+            expected = the_sum_of([(a, of_a), (b, of_b)], direction, name)
+            if (direction, name) == ("photo2sketch", "head.bias"):
+                expected = expected + 0.25
+            torch.testing.assert_close(value, expected)
+
+
+def test_a_run_that_is_there_is_not_written_over(run: Path) -> None:
+    before = list_checkpoints(run)
+    done = average(str(run), "--photo2sketch", str(run), "--sketch2photo", str(run))
+    assert done.returncode == 2
+    assert "holds a run already; give another folder" in done.stderr
+    assert list_checkpoints(run) == before
