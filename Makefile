@@ -19,7 +19,7 @@ MINUTES := 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-others test-beside test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
+.PHONY: help run test test-others test-docs test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -59,19 +59,19 @@ endef
 run: .venv-run/ready ## Open the studio in the browser (sets up .venv-run, no torch)
 	.venv-run/bin/facesketch serve --open
 
-# These and the tests of the other environments run beside, and are shown after, the main ones:
-# neither keeps two cores busy alone, and both take about as long.
-BESIDE := tests/docs tests/integration/test_notebook.py tests/integration/test_soak.py
+DOCUMENT_TESTS := tests/docs tests/integration/test_notebook.py
 
+# Those of documents and of the other environments run beside, and are shown after, the main ones:
+# neither keeps two cores busy alone, and both take about as long.
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
 	@others=$$(mktemp); $(MAKE) -k --no-print-directory test-others >"$$others" 2>&1 & job=$$!; \
-	.venv-test/bin/python -m pytest $(addprefix --ignore=,$(BESIDE)); failed=$$?; \
+	.venv-test/bin/python -m pytest $(addprefix --ignore=,$(DOCUMENT_TESTS)); failed=$$?; \
 	wait $$job || failed=$$?; cat "$$others"; rm -f "$$others"; exit $$failed
 
-test-others: test-beside test-ray test-lowest $(addprefix test-,$(PYTHONS))
+test-others: test-docs test-ray test-lowest $(addprefix test-,$(PYTHONS))
 
-test-beside: .venv-test/ready
-	.venv-test/bin/python -m pytest $(BESIDE)
+test-docs: .venv-test/ready
+	.venv-test/bin/python -m pytest $(DOCUMENT_TESTS)
 
 # Inference on its own, without torch: $(call test_inference,ENVIRONMENT)
 define test_inference
