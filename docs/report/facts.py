@@ -49,6 +49,7 @@ TOLD = (
 NOT_LEARNING = {"data", "training_data", "licence", "num_workers", "sample_every"} | {
     "checkpoint_every",
     "keep_checkpoints",
+    "teacher",  # its weight says what it counts
 }
 """Settings of a recipe that say nothing of how it learns."""
 
@@ -232,7 +233,8 @@ def recipe() -> dict[str, TrainConfig]:
 
 def recipe_settings() -> list[dict[str, str]]:
     """What the stages set that the preset does not have so."""
-    preset, stages = build_config("compact"), recipe()
+    preset = _without_idle_weights(build_config("compact"))
+    stages = {stage: _without_idle_weights(config) for stage, config in recipe().items()}
     return [
         {"name": name, "preset": _shown(getattr(preset, name))}
         | {stage: _shown(getattr(config, name)) for stage, config in stages.items()}
@@ -240,6 +242,11 @@ def recipe_settings() -> list[dict[str, str]]:
         if name not in NOT_LEARNING
         and any(getattr(config, name) != getattr(preset, name) for config in stages.values())
     ]
+
+
+def _without_idle_weights(config: TrainConfig) -> TrainConfig:
+    """Return the settings with a weight of 0 where there is no teacher to imitate."""
+    return config if config.teacher else config.model_copy(update={"lambda_teacher": 0.0})
 
 
 def schedule(steps: int, decay_start: float, rate: float) -> list[list[float]]:

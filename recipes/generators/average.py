@@ -23,6 +23,7 @@ from torch import Tensor
 
 from facesketch import checkpoint
 from facesketch.checkpoint import Checkpoint
+from facesketch.errors import FacesketchError
 from facesketch.weights_info import DIRECTIONS
 
 LAST_BIAS = "head.bias"  # of the compact generator
@@ -42,6 +43,9 @@ def main() -> None:
     args = parser.parse_args()
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
+    for direction in DIRECTIONS:
+        if sum(share for _, share in getattr(args, direction)) == 0:
+            parser.error(f"the shares of --{direction} sum to zero; change one of them")
     sums = {direction: _sum(getattr(args, direction), direction) for direction in DIRECTIONS}
     sums["photo2sketch"][LAST_BIAS] += args.lighter
     last, _ = getattr(args, DIRECTIONS[-1])[-1]
@@ -69,10 +73,15 @@ def _sum(parts: list[Part], direction: str) -> dict[str, Tensor]:
 
 
 def _part(given: str) -> Part:
-    name, _, share = given.partition("=")
+    name, separator, share = given.rpartition("=")
+    if not separator or Path(given).exists():  # a name may hold a "="
+        name, share = given, "1"
     path = Path(name)
-    run = checkpoint.load(path) if path.is_file() else checkpoint.load_latest(path)
-    return run, float(share or 1)
+    load = checkpoint.load if path.is_file() else checkpoint.load_latest
+    try:
+        return load(path), float(share)
+    except (FacesketchError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,28 @@ def test_a_run_that_is_there_is_not_written_over(run: Path) -> None:
     assert done.returncode == 2
     assert "holds a run already; give another folder" in done.stderr
     assert list_checkpoints(run) == before
+
+
+@pytest.mark.parametrize(
+    ("shares", "named"),
+    [
+        (("=1", "=-1"), "the shares of --photo2sketch sum to zero"),
+        (("=half",), "half"),
+        (("-that-is-not-there=2",), "-that-is-not-there"),
+    ],
+)
+def test_shares_that_make_no_sum_are_said(
+    run: Path, tmp_path: Path, shares: tuple[str, ...], named: str
+) -> None:
+    parts = [f"{run}{share}" for share in shares]
+    done = average(str(tmp_path / "sum"), "--photo2sketch", *parts, "--sketch2photo", str(run))
+    assert done.returncode == 2
+    assert named in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_may_hold_what_sets_shares_off(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run=2")
+    other = str(tmp_path / "run=2")
+    done = average(str(tmp_path / "sum"), "--photo2sketch", other, "--sketch2photo", f"{other}=3")
+    assert done.returncode == 0, done.stderr
