@@ -142,9 +142,9 @@ def _text_bomb(rng: random.Random) -> bytes:
 
 
 @cache
-def _solid(image_format: str, side: int) -> bytes:
+def _solid(image_format: str, side: int, **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.new("L", (side, side), 77).save(buffer, image_format)
+    Image.new("L", (side, side), 77).save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
@@ -159,6 +159,18 @@ def _resized_jpeg(width: int, height: int) -> bytes:
     place = data.index(b"\xff\xc0")
     data[place + 5 : place + 9] = struct.pack(">HH", height, width)
     return bytes(data)
+
+
+def _scan_bomb(rng: random.Random) -> bytes:
+    side = 2_000 if rng.random() > WITHIN_LIMITS else LARGEST
+    return scan_bomb(side, rng.choice([50, 1_000, 20_000]))
+
+
+def scan_bomb(side: int, count: int) -> bytes:
+    """Write a JPEG with so many scans after its own: a few bytes each, and work for all pixels."""
+    data = _solid("JPEG", side, progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + last * count + data[-2:]
 
 
 def _webp_bomb(rng: random.Random) -> bytes:
@@ -282,6 +294,7 @@ KINDS: dict[str, Callable[[random.Random], bytes]] = {
     "bomb, PNG": _png_bomb,
     "bomb, text and profiles of a PNG": _text_bomb,
     "bomb, JPEG": _jpeg_bomb,
+    "bomb, scans of a JPEG": _scan_bomb,
     "bomb, WebP": _webp_bomb,
     "bomb, GIF": _gif_bomb,
     "enormous dimensions": _dimensions,

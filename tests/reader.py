@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,7 +29,6 @@ CHANGED = [
     (r"^pip install .*", ":", "tests install nothing; another test looks at the names"),
     (r"^(facesketch train (?!.*--resume).*)", rf"\1 --steps 2 {TINY_OPTIONS}", "two small steps"),
     (r"^(facesketch train .*--resume .*)", r"\1 --steps 3", "one step more"),
-    (r"^(facesketch convert .*)", r"\1 --overwrite", "lines that are alternatives have one result"),
     (r"^(facesketch evaluate .*)", r"\1 --size 64 --subset-size 10", "20 pictures a folder"),
     (r"^curl ", "curl --silent --show-error --fail-with-body ", "an error must fail the test"),
 ]
@@ -83,8 +84,9 @@ class Reader:
             return
         changed = self._with_port(changed)
         if changed.startswith("facesketch ") and not SHELL_ONLY.search(changed):
-            code = _run_here(words(changed)[1:])
-            output = "see the captured output"
+            with redirect_stdout(StringIO()) as printed:
+                code = _run_here(words(changed)[1:])
+            output = f"{printed.getvalue()}; see the captured output"
         else:
             done = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", changed],
@@ -97,6 +99,7 @@ class Reader:
             )
             code, output = done.returncode, done.stdout + done.stderr
         assert code == 0, f"{place}: {changed}: exit code {code}: {output}"
+        assert ": skipped, " not in output, f"{place}: {changed} does nothing: {output}"
 
     def _with_port(self, text: str) -> str:
         """Name the port of the server that runs, if one does."""

@@ -51,11 +51,12 @@ class TrainConfig(BaseModel):
         None, "Data", "folder", "Sketches, unpaired, any number, instead of --data.", resume=True
     )
     training_data: str = setting(
-        "", "Data", "", "What the model card and exported files say it learned from."
+        "", "Data", "", "What the model card and exported files say it learned from.", resume=True
     )
     licence: str = setting(
-        "not stated", "Data", "", "Licence of the trained weights, written into exported files."
-    )
+        "not stated", "Data", "", "Licence of the trained weights, written into exported files.",
+        resume=True,
+    )  # fmt: skip
     image_size: int = setting(256, "Data", "px", "Height and width of training crops.", ge=32)
     load_scale: float = setting(
         1.117,

@@ -20,6 +20,11 @@ from rich.progress import (
 CONSOLE = Console(stderr=True, highlight=False)
 
 
+def printable(text: str) -> str:
+    """Replace what a terminal would obey or cannot show: file names may hold any byte."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def progress_bar() -> Progress:
     """A progress bar with count, share, time spent and time left; silent when not a terminal.
 

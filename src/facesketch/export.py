@@ -60,7 +60,7 @@ def export_run(
     out: Path,
     *,
     best: bool = False,
-    images: Mapping[str, Path] | None = None,
+    changes: Mapping[str, object] | None = None,
     half: bool = False,
 ) -> list[Exported]:
     """Export the averaged generators of a run's newest checkpoint, or the best by KID.
@@ -69,19 +69,22 @@ def export_run(
         run: Folder of a training run.
         out: Folder for sketch2photo.onnx and photo2sketch.onnx, of several styles one each.
         best: Take those with the lowest KID on the validation split.
-        images: Settings `data`, or `photos` and `sketches`, for the parity check; default the
-            data that the run was trained on.
+        changes: Settings that differ from the run's: `data`, or `photos` and `sketches`, for the
+            parity check; `licence` and `training_data`.
         half: Store weights in 16 bits, for files of half the size.
 
     Raises:
         ConfigError: If one of the two folders of images is missing.
         CheckpointError: If the run has no usable checkpoint, or no best one.
         DataError: If there are no images to check with.
-        ExportError: If ONNX Runtime and PyTorch differ; no file is left then.
+        ExportError: If ONNX Runtime and PyTorch differ; no file is left then. If the folder holds
+            other generators.
     """
     saved = checkpoint.load_best(run) if best else checkpoint.load_latest(run)
     config = saved.settings
-    batches = parity_batches(checkpoint.merge_settings(config, dict(images or {})))
+    _refuse_others(out, config)
+    changed = checkpoint.merge_settings(config, dict(changes or {}))
+    batches = parity_batches(changed)
     exported = []
     for direction, style in files_of(config):
         network = trained_generator(saved, direction)
@@ -95,9 +98,9 @@ def export_run(
             size_multiple=network.size_multiple,
             style=style,
             styles=config.style_names if config.styles else (),
-            training_data=config.training_data or describe_data(config),
+            training_data=changed.training_data or describe_data(config),
             step=saved.step,
-            licence=config.licence,
+            licence=changed.licence,
         )
         exported.append(export_generator(network, info, out, batches[direction], half=half))
     return exported
@@ -106,6 +109,18 @@ def export_run(
 def files_of(config: TrainConfig) -> list[tuple[Direction, str]]:
     """Return direction and style of each file that a run is exported to."""
     return [*(("photo2sketch", name) for name in config.style_names), ("sketch2photo", "")]
+
+
+def _refuse_others(out: Path, config: TrainConfig) -> None:
+    """Refuse a folder with generators that would stay beside those of this run."""
+    own = {out / file_name(*each) for each in files_of(config)}
+    others = {*out.glob("photo2sketch*.onnx")} - own - {int8_path(path) for path in own}
+    if others:
+        names = ", ".join(sorted(path.name for path in others))
+        raise ExportError(
+            f"{out} holds generators of another run ({names}); give an empty folder, or delete "
+            "them."
+        )
 
 
 def trained_generator(saved: checkpoint.Checkpoint, direction: Direction) -> Generator:

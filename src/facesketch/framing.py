@@ -6,16 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from PIL import Image
 
 from facesketch.alignment import align, framing_matrix
+from facesketch.errors import UsageError
 from facesketch.faces import Face, FaceDetector
 from facesketch.geometry import Matrix, Outside, inverse, roll_of, scale_of
 from facesketch.tiles import finish_within, margin_of, translate_tiled
-from facesketch.translator import Picture, Translator, as_image, result_size
+from facesketch.translator import Picture, Translator, as_image, check_choice, result_size
 from facesketch.weights_info import Direction
 
 Framing = Literal["portrait", "whole"]
@@ -70,6 +71,7 @@ def translate_faces(
     faces: Chosen = "largest",
     size: int | None = None,
     original_size: tuple[int, int] | None = None,
+    max_pixels: int | None = None,
 ) -> Framed:
     """Find the faces in a picture and translate them in the framing that the generators learned.
 
@@ -84,29 +86,38 @@ def translate_faces(
             the face has in the picture, at least the native and at most 1,024 px, and a whole
             picture the size of the input.
         original_size: Width and height that the picture had before it was decoded smaller.
+        max_pixels: Most pixels of all results together, if there is a limit.
 
     Returns:
         The results. Where no face is found, the picture is translated as it is, and a note says
         so.
 
     Raises:
+        UsageError: If there is no such direction, framing or choice of faces, no such size, or the
+            results would have more than `max_pixels`.
         ImageError: If the input is no picture, or the result would be too large.
         WeightsError: If a network is missing or broken.
     """
+    check_choice("framing", framing, get_args(Framing))
+    check_choice("faces", faces, get_args(Chosen))
     image = as_image(picture)
     original_size = original_size or image.size
     found = _detector().find(image)
     if not found:
         wanted = result_size(original_size, size)
+        check_together([wanted], max_pixels)
         as_it_is = translator.translate([image], direction, size=wanted)
         return Framed(tuple(as_it_is), (), "none", NO_FACE)
     chosen = found if faces == "all" else found[:1]
     grown = original_size[0] / image.width
     originals = tuple(face.scaled(grown) for face in found)
     if framing == "portrait":
-        pictures = _portraits(translator, image, direction, chosen, size)
+        sizes = _portrait_sizes(translator, direction, chosen, size)
+        check_together([(side, side) for side in sizes], max_pixels)
+        pictures = _aligned(translator, image, direction, chosen, sizes)
         return Framed(tuple(pictures), originals, framing, None)
     wanted = result_size(original_size, size)
+    check_together([wanted], max_pixels)
     whole, working_size = _whole(translator, image, direction, chosen, wanted)
     return Framed((whole,), originals, framing, None, working_size)
 
@@ -137,26 +148,36 @@ def translate_back(
     ]
 
 
+def check_together(sizes: Sequence[tuple[int, int]], max_pixels: int | None) -> None:
+    """Refuse results of these widths and heights that together have too many pixels.
+
+    Raises:
+        UsageError: If they have more than `max_pixels`.
+    """
+    num_pixels = sum(width * height for width, height in sizes)
+    if max_pixels is not None and num_pixels > max_pixels:
+        raise UsageError(
+            f"The results would have {num_pixels:,} pixels together, more than the {max_pixels:,} "
+            "there is room for; ask for a smaller size, fewer faces or fewer pictures at a time."
+        )
+
+
 @cache
 def _detector() -> FaceDetector:
     return FaceDetector()
 
 
-def _portraits(
-    translator: Translator,
-    image: Image.Image,
-    direction: Direction,
-    faces: Sequence[Face],
-    size: int | None,
-) -> list[Image.Image]:
-    """Translate each face alone."""
+def _portrait_sizes(
+    translator: Translator, direction: Direction, faces: Sequence[Face], size: int | None
+) -> list[int]:
+    """Return the side of each face's portrait."""
     native = translator.info(direction).image_size
     sizes = []
     for face in faces:
         own = round(native / scale_of(framing_matrix(face, native)))
         default = min(max(native, own), max(native, MAX_PORTRAIT))
         sizes.append(result_size((default, default), size)[0])
-    return _aligned(translator, image, direction, faces, sizes)
+    return sizes
 
 
 def _aligned(

@@ -19,6 +19,7 @@ from typing import IO, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from facesketch.errors import ImageError, ImageTooLargeError, NotAnImageError
 
@@ -71,6 +72,10 @@ MAX_SIDES: dict[ImageFormat, int] = {"JPEG": 65_500, "WEBP": 16_383}
 
 MAX_PIXELS = 120_000_000
 """Default limit of width x height, checked before anything is decoded."""
+
+MAX_SCANS = 100
+"""Scans that a JPEG may have; cameras and programs write about ten. Each takes as long as all
+pixels take, in a few bytes; libtiff has the same limit."""
 
 STRIP_ROWS = 256  # rows of a picture that are brought to another mode at a time
 
@@ -162,9 +167,11 @@ def open_with_size(
     """
     with _opened(source, max_pixels, formats) as image:
         full_size = image.size
-        if draft_size is not None and image.format == "JPEG":
-            scale = draft_size / min(image.size)
-            image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
+        if isinstance(image, JpegImageFile):  # the MPO of phones too
+            _limit_scans(image, source_name(source))
+            if draft_size is not None:
+                scale = draft_size / min(image.size)
+                image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
         is_draft = image.size != full_size
         image.load()
         turned = upright(image)
@@ -235,6 +242,26 @@ def _opened(
             raise NotAnImageError(f"{what} is not a picture that can be read ({kinds}).") from error
         reason = "" if is_unknown else f" ({' '.join(str(error).split())})"
         raise ImageError(f"{name} is broken and cannot be read{reason}.") from error
+
+
+def _limit_scans(image: JpegImageFile, name: str) -> None:
+    """Let a JPEG be decoded no further than `MAX_SCANS`, counted in what its decoder reads."""
+    file, num_scans, last = image.fp, 0, b""  # no method of the picture: it would hold itself
+    assert file is not None  # noqa: S101  # it was just opened
+
+    def read_on(read_bytes: int) -> bytes:
+        nonlocal num_scans, last
+        data = file.read(read_bytes)
+        num_scans += (last + data).count(b"\xff\xda")  # never among coded pixels
+        last = data[-1:]
+        if num_scans > MAX_SCANS:
+            raise ImageError(
+                f"{name} has more than {MAX_SCANS} scans, as no camera writes them; "
+                "save it anew from a program that opens it."
+            )
+        return data
+
+    image.load_read = read_on  # type: ignore[method-assign]
 
 
 UNNAMED = "The picture"

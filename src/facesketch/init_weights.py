@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from facesketch import checkpoint
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
-from facesketch.errors import MissingExtraError, WeightsError
+from facesketch.errors import CheckpointError, MissingExtraError, WeightsError
 from facesketch.export import trained_generator
 from facesketch.half import restore_floats
 from facesketch.models.layers import fold, load_folded
@@ -73,9 +73,14 @@ def load_teacher(config: TrainConfig, run: Path) -> Teacher:
 
     Raises:
         CheckpointError: If the run has no usable checkpoint.
-        WeightsError: If it draws in other styles.
+        WeightsError: If it draws in other styles, or takes no pictures of that size.
     """
-    saved = checkpoint.load_latest(run)
+    try:
+        saved = checkpoint.load_latest(run)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"the teacher cannot be loaded: {error} Say where its run is with --teacher."
+        ) from error
     former = saved.settings
     if len(former.style_names) > 1 and former.style_names != config.style_names:
         raise WeightsError(
@@ -83,6 +88,12 @@ def load_teacher(config: TrainConfig, run: Path) -> Teacher:
             "to the same ones, or take a teacher that has one."
         )
     generators = {direction: trained_generator(saved, direction) for direction in DIRECTIONS}
+    multiple = generators["photo2sketch"].size_multiple
+    if config.image_size % multiple:
+        raise WeightsError(
+            f"the teacher in {run} ({former.generator}) takes sides of a multiple of {multiple} "
+            f"px; set image_size to one, not {config.image_size}, or take another teacher."
+        )
     _log.info("Teacher: the generators (%s) of %s.", former.generator, saved.path)
     digest = hashlib.blake2b(digest_size=4)
     for direction in DIRECTIONS:

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from facesketch import images
-from facesketch.errors import DataError, MissingExtraError, WeightsError
+from facesketch.errors import DataError, ExportError, MissingExtraError, WeightsError
 from facesketch.half import restore_floats
 from facesketch.images import Float32Array
 from facesketch.listing import walk
@@ -87,6 +87,7 @@ def quantize(
         held_out: Pictures on which the loss is measured.
 
     Raises:
+        ExportError: If the file cannot be written.
         MissingExtraError: If onnx is not installed.
         WeightsError: If there are fewer than three convolutions.
     """
@@ -98,10 +99,16 @@ def quantize(
         raise WeightsError(f"{source} has no convolutions between its first and its last.")
     ranges = _ranges(model, {node.input[0] for node in convolutions}, calibration)
     _insert_quantization(model, convolutions, ranges)
-    with write_whole(int8_path(source)) as partial:
-        onnx.save(model, str(partial))
-        difference, psnr = _loss(source, partial, held_out)
-    return Quantized(int8_path(source), difference, psnr, len(held_out))
+    path = int8_path(source)
+    try:
+        with write_whole(path) as partial:
+            onnx.save(model, str(partial))
+            difference, psnr = _loss(source, partial, held_out)
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be written ({error.strerror or error}); make room there."
+        ) from error
+    return Quantized(path, difference, psnr, len(held_out))
 
 
 def _import_onnx() -> Any:

@@ -24,6 +24,7 @@ from facesketch.data.dataset import (
     find_domains,
     make_loader,
 )
+from facesketch.data.pens import has_all_styles
 from facesketch.data.sampler import steps_per_epoch
 from facesketch.distributed import Ranks
 from facesketch.errors import (
@@ -233,7 +234,8 @@ class _Loop:
                 self.state.num_steps,
             )
             return self._outcome("finished")
-        samples = Samples(self.config, val or self.domains)
+        shown = val if val and has_all_styles(val.sketches, self.config) else self.domains
+        samples = Samples(self.config, shown)
         if self.ranks.is_first:
             run_folder.save_settings(self.run, self.config)
         with (

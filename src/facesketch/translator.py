@@ -7,6 +7,7 @@ batch at a time) -> `finish` (cropped, brought to the wanted size).
 from __future__ import annotations
 
 import copy
+import operator
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ from facesketch.sessions import (
     open_session,
 )
 from facesketch.weights_folder import available_styles, choose_style
-from facesketch.weights_info import SHIPPED_WEIGHTS, Direction, WeightsInfo, file_name
+from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, Direction, WeightsInfo, file_name
 
 Picture: TypeAlias = Image.Image | Uint8Array
 
@@ -273,7 +274,8 @@ class Translator:
         return self._load(direction).info
 
     def path(self, direction: Direction) -> Path:
-        """Return where a generator's file is, or would be."""
+        """Return where a generator's file is, or would be; a misspelt direction is refused."""
+        check_choice("direction", direction, DIRECTIONS)
         style = self.style if direction == "photo2sketch" else ""
         return self.weights / file_name(direction, style)
 
@@ -341,17 +343,27 @@ def _working_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise UsageError if a value is none of the choices."""
+    if value not in choices:
+        raise UsageError(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+
+
 def result_size(size: tuple[int, int], shorter_side: int | None) -> tuple[int, int]:
     """Return width and height of the result for an input of a size.
 
     Raises:
-        UsageError: If the shorter side is less than 1 px.
+        UsageError: If the shorter side is no whole number or less than 1 px.
         ImageTooLargeError: If the result would have more than `images.MAX_PIXELS` pixels.
     """
     if shorter_side is None:
         return size
-    if shorter_side < 1:
-        raise UsageError(f"size must be at least 1 pixel, not {shorter_side}.")
+    try:
+        is_size = operator.index(shorter_side) >= 1
+    except TypeError:  # no whole number
+        is_size = False
+    if not is_size:
+        raise UsageError(f"size must be a whole number, at least 1 pixel, not {shorter_side!r}.")
     scale = shorter_side / min(size)
     width, height = (max(shorter_side, round(side * scale)) for side in size)
     if width * height > images.MAX_PIXELS:

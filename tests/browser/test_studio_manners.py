@@ -58,6 +58,27 @@ def test_a_server_that_is_gone_is_said_in_place(studio: Studio) -> None:
     expect(studio.find("#error")).to_contain_text("The server cannot be reached.")
 
 
+def test_a_server_that_is_gone_gives_no_sample_and_that_is_said(studio: Studio) -> None:
+    studio.page.route("**/samples/*", lambda route: route.abort())
+    studio.page.get_by_role("button", name="Another drawing").click()
+    expect(studio.find("#error")).to_contain_text("The server cannot be reached.")
+    (complaint,) = studio.complaints
+    assert "ERR_FAILED" in complaint  # the browser's own
+    studio.complaints.clear()
+
+
+@pytest.mark.parametrize(
+    ("status", "media_type"), [(200, "application/json"), (422, "application/problem+json")]
+)
+def test_an_answer_that_breaks_off_is_said_in_place(
+    studio: Studio, status: int, media_type: str
+) -> None:
+    answer = {"status": status, "content_type": media_type, "body": '{"detail": "half'}
+    studio.page.route("**/api/v1/convert", lambda route: route.fulfill(**answer))
+    studio.choose(PHOTO)
+    expect(studio.find("#error")).to_contain_text("The server cannot be reached.")
+
+
 def test_a_busy_server_is_waited_for(studio: Studio) -> None:
     busy = {"status": 503, "headers": {"Retry-After": "1"}, "body": ""}
     studio.page.route("**/api/v1/convert", lambda route: route.fulfill(**busy), times=1)
@@ -143,6 +164,33 @@ def test_the_theme_can_be_changed_and_is_remembered(open_studio: Any) -> None:
     assert studio.page.evaluate(colour) == dark
 
 
+def test_the_studio_works_where_the_browser_may_keep_nothing(open_studio: Any) -> None:
+    studio = open_studio(before=block_storage, color_scheme="light", **STRANGER)
+    studio.find("#theme").click()
+    expect(studio.find("html")).to_have_attribute("data-theme", "dark")
+    studio.find("#theme").click()
+    expect(studio.find("html")).not_to_have_attribute("data-theme", "dark")
+    studio.page.get_by_role("radio", name="Edge").check(force=True)
+    studio.choose(PHOTO)
+    studio.find("#key").fill(KEY)
+    studio.page.keyboard.press("Enter")
+    expect(studio.result()).to_be_visible()
+    studio.choose(DRAWING)
+    expect(studio.find("#history li")).to_have_count(2)
+
+
+def test_focus_is_not_lost_with_the_button_that_cleared(studio: Studio) -> None:
+    studio.choose(PHOTO)
+    expect(studio.result()).to_be_visible()
+    studio.page.get_by_role("button", name="Clear", exact=True).press("Enter")
+    expect(studio.find("#stage")).to_be_focused()
+    for name in ("Undo", "Clear"):
+        enter(studio, "draw")
+        studio.line((0.3, 0.4), (0.7, 0.4))
+        studio.page.get_by_role("button", name=name, exact=True).press("Enter")
+        expect(studio.find("#board")).to_be_focused()
+
+
 def test_pictures_never_touch_the_servers_disk(studio: Studio, written_files: list[str]) -> None:
     noise = np.random.default_rng(7).integers(0, 256, (1000, 1000, 3), np.uint8)
     buffer = io.BytesIO()
@@ -154,6 +202,17 @@ def test_pictures_never_touch_the_servers_disk(studio: Studio, written_files: li
     studio.page.get_by_role("button", name="Live").click()
     expect(studio.find("#live-picture")).to_have_js_property("naturalWidth", 256)
     assert written_files == []
+
+
+def block_storage(page: Any) -> None:
+    """Refuse the page all site data, as a browser's setting does."""
+    page.add_init_script("""
+        for (const name of ["localStorage", "sessionStorage"]) {
+            Object.defineProperty(window, name, {
+                get() { throw new DOMException("Access is denied.", "SecurityError"); },
+            });
+        }
+    """)
 
 
 def enter(studio: Studio, mode: str) -> None:

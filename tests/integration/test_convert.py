@@ -350,6 +350,16 @@ def test_the_command_lists_what_failed_and_exits_with_1(weights_dir: Path) -> No
     assert line.startswith("facesketch: b.jpg is not a picture that can be read")
 
 
+def test_names_are_not_obeyed_by_the_terminal(weights_dir: Path) -> None:
+    save("a\x1b[31m.png")
+    Path("b\x1b[31m.png").write_text("no picture")
+    for _ in ("made", "skipped"):
+        done = facesketch(".", "--to", "sketch", "--weights", weights_dir)
+        assert b"a?[31m_sketch.png" in done.stdout
+        assert b"b?[31m.png is not a picture" in done.stderr
+        assert b"\x1b" not in done.stdout + done.stderr
+
+
 def test_the_command_sums_up_many_pictures(weights_dir: Path) -> None:
     for index in range(25):
         save(f"{index:02}.png", (16, 16))

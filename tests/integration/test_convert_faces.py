@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from face_pictures import GREY, scene
+from facesketch.convert.plan import plan_jobs
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +67,84 @@ def test_every_face_gets_a_numbered_portrait_and_is_no_input_later(
     assert again[0].startswith("three.jpg: skipped, three_sketch.png is there")
     assert again[1].startswith("3 more left out")
     assert names() == ["three.jpg", *sorted(results)]
+
+
+def test_further_portraits_replace_no_file_unless_told(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    options = (three_faces, "--align", "portrait", "--faces", "all", "--weights", weights_dir)
+    Path("out").mkdir()
+    precious = Path("out/b_face2.png")
+    precious.write_text("precious")
+    done = run(*options, "-o", "out/b.png")
+    assert done.returncode == 1
+    assert done.stderr.decode().strip() == (
+        f"facesketch: {precious} is there and would be replaced by a face of three.jpg; give "
+        "another place by -o, or --overwrite."
+    )
+    assert precious.read_text() == "precious"
+    assert names() == ["out/b_face2.png", "three.jpg"]
+    assert lines(run(*options, "-o", "out/b.png", "--overwrite"))
+    assert size_of(str(precious))
+
+
+def test_a_picture_of_ones_own_is_no_place_for_a_portrait(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    own = Path("three_face3.png")
+    scene((64, 64)).save(own)
+    before = own.read_bytes()
+    done = run(".", "-o", ".", "--align", "portrait", "--faces", "all", "--weights", weights_dir)
+    assert done.returncode == 1
+    assert b"three_face3.png is there and would be replaced" in done.stderr
+    assert own.read_bytes() == before
+
+
+def test_a_run_that_was_killed_between_portraits_goes_on(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    options = (three_faces, "--align", "portrait", "--faces", "all", "--weights", weights_dir)
+    assert lines(run(*options))
+    made = {name: Path(name).read_bytes() for name in names()}
+    for name in ("three_sketch.png", "three_sketch_face3.png"):
+        Path(name).unlink()
+    assert lines(run(*options))
+    assert {name: Path(name).read_bytes() for name in names()} == made
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["in", "-o", "out"], "a.jpg and in/a_face2.jpg may both become out/a_face2.png"),
+        (["in/a.jpg", "in/a_face2.jpg", "-o", "out"], "convert them into different folders"),
+        (["b_face2.png", "-o", "b.png", "--overwrite"], "b_face2.png would be replaced"),
+        (
+            ["in/a.jpg", "in/a_sketch_face2.png", "--overwrite"],
+            "in/a_sketch_face2.png is among the inputs",
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_a_plan_in_which_portraits_may_replace_a_picture_is_refused(
+    args: list[str], sentence: str
+) -> None:
+    Path("in").mkdir()
+    for name in ("in/a.jpg", "in/a_face2.jpg", "in/a_sketch_face2.png", "b_face2.png"):
+        scene((64, 64)).save(name)
+    before = names()
+    done = run(*args, "--align", "portrait", "--faces", "all")
+    assert done.returncode == 2
+    assert sentence in done.stderr.decode()
+    assert names() == before
+
+
+def test_a_plan_in_which_no_names_meet_is_not_refused() -> None:
+    pictures = ["a.jpg", "a_face2.jpg"]
+    for name in pictures:
+        scene((64, 64)).save(name)
+    one_each = plan_jobs(pictures, output=Path("out"))
+    beside = plan_jobs(pictures, all_portraits=True)  # a_sketch_face2 and a_face2_sketch
+    assert len(one_each.jobs) == len(beside.jobs) == 2
 
 
 def test_the_whole_picture_keeps_its_size(three_faces: Path, weights_dir: Path) -> None:

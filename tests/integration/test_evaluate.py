@@ -179,6 +179,14 @@ def test_wrong_usage_is_answered_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_pack_is_not_taken_for_an_empty_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pack.json").write_text("{}")
+    assert run("--data", tmp_path, "--split", "val", "-o", tmp_path / "out") == 2
+    assert "is a pack; evaluate on the folder that it was packed from" in capsys.readouterr().err
+
+
 def test_identity_without_its_extra_says_what_to_install(
     pictures: Path,
     tmp_path: Path,

@@ -28,6 +28,8 @@ from facesketch.models import ResNetGenerator, generator  # noqa: E402
 from facesketch.reference_import import import_generator, read_generator  # noqa: E402
 from facesketch.training import train  # noqa: E402
 from facesketch.weights_info import WeightsInfo  # noqa: E402
+from pack_helpers import pack_small  # noqa: E402
+from train_helpers import run_cli  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -103,6 +105,39 @@ def test_an_int8_file_of_former_weights_goes(run: Path, weights: Path, tmp_path:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         path.name for path in weights.iterdir()
     )
+
+
+def test_generators_of_another_run_are_not_mixed_with_those_of_this_one(
+    run: Path, weights: Path, tmp_path: Path
+) -> None:
+    for path in weights.iterdir():
+        shutil.copy(path, tmp_path)
+    other = tmp_path / "photo2sketch-chalk.onnx"
+    other.write_bytes(b"of another run")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    with pytest.raises(ExportError, match=r"of another run \(photo2sketch-chalk\.onnx\); give an"):
+        export.export_run(run, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+    other.unlink()
+    export.export_run(run, tmp_path)
+
+
+def test_the_check_takes_the_pictures_of_an_address(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack_small(run.parent / "data", tmp_path / "packed")
+    address = (tmp_path / "packed").as_uri()
+    code, _, err = run_cli(capsys, "export", str(run), "-o", str(tmp_path), "--data", address)
+    assert (code, err) == (0, "")
+
+
+def test_export_may_say_what_the_run_did_not(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--licence", "CC-BY-4.0", "--training-data", "noise of ours")
+    assert run_cli(capsys, "export", str(run), "-o", str(tmp_path), *words)[0] == 0
+    about = Translator(tmp_path).info("sketch2photo")
+    assert (about.licence, about.training_data) == ("CC-BY-4.0", "noise of ours")
 
 
 def test_the_check_passes_over_broken_pictures(run: Path, tmp_path: Path) -> None:

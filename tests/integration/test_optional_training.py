@@ -14,7 +14,9 @@ from train_helpers import (
     differences,
     into_styles,
     logged,
+    options,
     resume,
+    run_cli,
     tiny_config,
     write_pictures,
 )
@@ -24,7 +26,7 @@ pytest.importorskip("tensorboard")
 
 from facesketch.cyclegan import CycleGAN  # noqa: E402
 from facesketch.data.batch import Batch  # noqa: E402
-from facesketch.errors import NonFiniteLossError, WeightsError  # noqa: E402
+from facesketch.errors import CheckpointError, NonFiniteLossError, WeightsError  # noqa: E402
 from facesketch.init_weights import load_teacher  # noqa: E402
 from facesketch.train_state import TrainState  # noqa: E402
 from facesketch.training import train  # noqa: E402
@@ -180,6 +182,23 @@ def test_a_teacher_of_other_styles_is_refused(pairs: Path, tmp_path: Path) -> No
     train(tiny_config(data=pairs, styles="line,hatch", steps=1, out=tmp_path / "teacher"))
     pupil = tiny_config(data=pairs, styles="hatch,line", steps=1, teacher=tmp_path / "teacher")
     with pytest.raises(WeightsError, match="draws in the styles line, hatch; set styles"):
+        train(pupil.model_copy(update={"out": tmp_path / "run"}))
+
+
+def test_a_teacher_that_takes_no_pictures_of_this_size_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, teacher = write_pictures(tmp_path / "set"), tmp_path / "teacher"
+    train(tiny_config(data=data, steps=1, out=teacher))
+    pupil = options(data=data, generator="resnet6", image_size=36, teacher=teacher)
+    code, _, err = run_cli(capsys, "train", *pupil, "--dry-run")
+    assert code == 1
+    assert f"the teacher in {teacher} (compact) takes sides of a multiple of 16 px" in err
+
+
+def test_a_teacher_that_is_gone_is_asked_for(tmp_path: Path) -> None:
+    pupil = tiny_config(data=write_pictures(tmp_path / "set"), teacher=tmp_path / "gone")
+    with pytest.raises(CheckpointError, match=r"teacher cannot be loaded: .*gone .* --teacher\."):
         train(pupil.model_copy(update={"out": tmp_path / "run"}))
 
 

@@ -209,6 +209,35 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "answer"),
+    [
+        ({"styles": "chalk"}, "sketches/chalk holds no images; --styles wants"),
+        ({"photos": "{data}/train/photos", "sketches": "{data}/odd", "lambda_paired": 1.0},
+         "lambda_paired needs pairs"),
+        ({"teacher": "{data}/gone"}, "the teacher cannot be loaded: "),
+        ({"init_from": "{data}/gone"}, "gone"),
+        ({"init_from": "{run}", "sketch_channels": 3}, "do not fit generator=compact"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_refuses_what_training_would(
+    settings: dict[str, Any],
+    answer: str,
+    six_steps: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = write_pictures(tmp_path / "set")
+    (data / "odd").mkdir()
+    Image.new("L", (40, 40)).save(data / "odd" / "x.png")
+    given = {name: str(value).format(data=data, run=six_steps) for name, value in settings.items()}
+    where = {} if "photos" in given else {"data": data}
+    code, out, err = run_cli(capsys, "train", *options(**where, **given), "--dry-run")
+    assert code == 1
+    assert answer in err
+    assert "Plan" not in out
+
+
 def test_broken_pictures_are_skipped_named_and_reported_at_the_end(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -213,13 +213,18 @@ def test_a_signal_ends_a_validation_at_once_and_resuming_does_it_again(
 
 @pytest.mark.skipif(os.name == "nt", reason="os.kill differs on Windows")
 def test_a_signal_in_the_last_validation_does_not_lose_it(
-    pictures: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    pictures: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     config = tiny_config(data=pictures, steps=2, validate_every=1)
     train(config.model_copy(update={"out": tmp_path / "whole"}))
     with stopped_in_validations(caplog):
         outcome = train(config.model_copy(update={"out": tmp_path / "run"}))
         again = resume(tmp_path / "run")
+        _, out, _ = run_cli(capsys, "train", "--resume", str(tmp_path / "run"))
+    assert f"Go on with:  facesketch train --resume {tmp_path / 'run'}" in out
     for stopped in (outcome, again):
         assert (stopped.reason, stopped.step, stopped.validation) == ("interrupted", 2, [])
     assert resume(tmp_path / "run").reason == "finished"
@@ -275,6 +280,18 @@ def test_all_styles_count_alike(tmp_path: Path) -> None:
     assert plan.num_images(config, domains) == {"photo": 14, "sketch": 12}  # 6 are all of line
     [only] = measurements(train(config).run)
     assert only.step == 1
+
+
+def test_a_style_without_validation_images_does_not_keep_training_from_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = into_styles(write_pictures(tmp_path / "styled"), "line", "hatch")
+    shutil.rmtree(root / "val" / "sketches" / "hatch")
+    config = tiny_config(data=root, out=tmp_path / "run", steps=1, styles="line,hatch")
+    caplog.set_level(logging.INFO, logger="facesketch")
+    assert train(config).reason == "finished"
+    assert f"No validation: {root}/val/sketches/hatch holds no images" in caplog.text
+    assert list((tmp_path / "run" / "samples").iterdir())
 
 
 def test_a_history_survives_where_nothing_is_measured_any_more(

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
 from facesketch.server.engine import SPARE_TURNS
 from server_helpers import encoded, form
+from soak.hostile import scan_bomb
 
 CONVERT, BATCH = "/api/v1/convert", "/api/v1/batch"
 
@@ -66,6 +68,7 @@ HOSTILE = {
     "only a JPEG signature": (b"\xff\xd8\xff", 422),
     "only a PNG signature": (b"\x89PNG\r\n\x1a\n", 422),
     "truncated JPEG": (JPEG[: len(JPEG) // 2], 422),
+    "JPEG of scans without end": (scan_bomb(1_000, 10_000), 422),
     "truncated WebP": (WEBP[: len(WEBP) // 2], 422),
     "truncated GIF": (GIF[:40], 422),
     "PNG without its pixels": (png(64, 64), 422),
@@ -211,6 +214,18 @@ def test_a_result_that_would_be_too_large(client: FlaskClient) -> None:
     assert "smaller size" in problem(answer, 422)["detail"]
 
 
+def test_results_of_a_request_that_would_be_too_large_together(client: FlaskClient) -> None:
+    fields = {"align": "portrait", "direction": "sketch2photo", "format": "jpeg"}
+    strip = encoded((4000, 100), "JPEG")
+    answer = client.post(CONVERT, **form(strip, **fields, size="1000", round_trip="true"))
+    assert "fewer" in problem(answer, 422)["detail"]
+    data = {"images": [(io.BytesIO(strip), "a.jpg") for _ in range(2)], "size": "1000"}
+    first, second = client.post(BATCH, data=data | fields, **multipart()).get_json()["results"]
+    assert first["images"][0]["width"] == 40_000
+    assert second["status"] == 422
+    assert "fewer pictures" in second["detail"]
+
+
 def test_texts_and_fields_without_end(client: FlaskClient) -> None:
     head = b'--b\r\nContent-Disposition: form-data; name="direction"\r\n\r\n'
     body = head + b"x" * 600_000 + b"\r\n--b--\r\n"
@@ -249,6 +264,36 @@ def test_a_request_that_takes_too_long(make_app: Callable[..., Flask]) -> None:
             taken.enter_context(turnstile.turn(ticket))
         answer = app.test_client().post(CONVERT, **form(encoded()))
     assert "0.05 s" in problem(answer, 504)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("size", "fields"), [((4000, 2500), {}), ((512, 128), {"size": "2048"})], ids=["in", "out"]
+)
+def test_a_large_picture_waits_no_longer_than_it_may(
+    make_app: Callable[..., Flask], size: tuple[int, int], fields: dict[str, str]
+) -> None:
+    app = make_app(time_limit_s=0.5)
+    turnstile = app.extensions["facesketch"].engine.turnstile
+    data = encoded(size, "JPEG")
+    with turnstile.admitted(lambda: False) as ticket, turnstile.turn(ticket, is_large=True):
+        answer = app.test_client().post(CONVERT, **form(data, **fields))
+    assert "0.5 s" in problem(answer, 504)["detail"]
+
+
+def test_a_request_keeps_its_place_until_its_answer_is_made(make_app: Callable[..., Flask]) -> None:
+    app = make_app()
+    turnstile = app.extensions["facesketch"].engine.turnstile
+    num_pending = []
+
+    class Watching(DefaultJSONProvider):
+        def dumps(self, obj: Any, **kwargs: Any) -> str:
+            num_pending.append(turnstile.num_pending)
+            return super().dumps(obj, **kwargs)
+
+    app.json = Watching(app)
+    answer = app.test_client().post(BATCH, **form(encoded(), field="images"))
+    assert answer.status_code == 200
+    assert (num_pending, turnstile.num_pending) == ([1], 0)
 
 
 def test_a_bug_is_logged_and_says_nothing_to_the_client(

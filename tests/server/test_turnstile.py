@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -27,10 +28,17 @@ class Request(threading.Thread):
     """A request that waits for its turn, and holds it until it is let go."""
 
     def __init__(
-        self, turnstile: Turnstile, order: list[str], name: str, is_gone: Callable[[], bool]
+        self,
+        turnstile: Turnstile,
+        order: list[str],
+        name: str,
+        is_gone: Callable[[], bool] = stays,
+        *,
+        is_large: bool = False,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.turnstile, self.order, self.is_gone = turnstile, order, is_gone
+        self.is_large = is_large
         self.has_turn, self.may_go = threading.Event(), threading.Event()
         self.error: Exception | None = None
         self.ticket: Ticket | None = None
@@ -39,7 +47,7 @@ class Request(threading.Thread):
         try:
             with self.turnstile.admitted(self.is_gone) as ticket:
                 self.ticket = ticket
-                with self.turnstile.turn(ticket):
+                with self.turnstile.turn(ticket, is_large=self.is_large):
                     self.order.append(self.name)
                     self.has_turn.set()
                     self.may_go.wait(10)
@@ -51,10 +59,8 @@ class Request(threading.Thread):
 def start() -> Iterator[Callable[..., Request]]:
     requests: list[Request] = []
 
-    def make(
-        turnstile: Turnstile, order: list[str], name: str, is_gone: Callable[[], bool] = stays
-    ) -> Request:
-        request = Request(turnstile, order, name, is_gone)
+    def make(turnstile: Turnstile, *args: Any, **kwargs: Any) -> Request:
+        request = Request(turnstile, *args, **kwargs)
         requests.append(request)
         pending = turnstile.num_pending
         request.start()
@@ -162,12 +168,19 @@ def test_a_turn_comes_back_whatever_happens_in_it() -> None:
     assert turnstile.num_pending == 0
 
 
-def test_a_ticket_may_have_several_turns() -> None:
-    turnstile = Turnstile(1, 10, 10)
-    with turnstile.admitted(stays) as ticket:
-        for _ in range(3):
-            with turnstile.turn(ticket):
-                assert ticket.is_alone
+def test_large_requests_have_their_turn_one_at_a_time_and_small_ones_overtake(
+    start: Callable[..., Request],
+) -> None:
+    turnstile, order = Turnstile(3, 10, 10), list[str]()
+    first = start(turnstile, order, "large", is_large=True)
+    assert first.has_turn.wait(5)
+    second = start(turnstile, order, "large too", is_large=True)
+    wait_until(lambda: waiting(second))
+    assert start(turnstile, order, "small").has_turn.wait(5)
+    assert waiting(second)
+    first.may_go.set()
+    assert second.has_turn.wait(5)
+    assert order == ["large", "small", "large too"]
 
 
 def test_a_closed_turnstile_lets_out_who_is_in_and_refuses_the_rest(

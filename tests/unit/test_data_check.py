@@ -147,6 +147,31 @@ def test_partners_may_differ_in_suffix(root: Path) -> None:
     assert check_root(root).pairs[0].num_pairs == 3
 
 
+def test_sketches_in_folders_of_styles_have_their_photos(root: Path) -> None:
+    sketches = root / "train/sketches"
+    for style in ("line", "hatch"):
+        (sketches / style).mkdir()
+        picture(mode="L").save(sketches / style / "2.png")
+    (sketches / "2.png").unlink()
+    pairs = check_root(root).pairs[0]
+    assert (pairs.num_pairs, pairs.photos_without_sketch, pairs.sketches_without_photo) == (
+        4,
+        [],
+        [],
+    )
+
+
+def test_pairs_that_cannot_be_cropped_alike_are_named(root: Path) -> None:
+    photo, sketch = (root / "train" / name / "1.png" for name in ("photos", "sketches"))
+    picture((160, 201)).save(photo)
+    assert check_root(root).warnings == []
+    picture((160, 203)).save(photo)
+    report = check_root(root)
+    assert report.ok
+    assert report.pairs[0].other_shapes == [(str(photo), str(sketch))]
+    assert f"train: 1 pair of two shapes (for instance {photo} and {sketch})" in report.warnings[0]
+
+
 def test_pairs_are_found_from_within_the_folder(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

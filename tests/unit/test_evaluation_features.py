@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("torchmetrics")
 pytest.importorskip("skimage")
 
-from facesketch.evaluation import identity, inception, mobilenet  # noqa: E402
+from facesketch.evaluation import distribution, identity, inception, mobilenet  # noqa: E402
 from facesketch.evaluation.distribution import (  # noqa: E402
     frechet_distance,
     frechet_error,
@@ -67,6 +67,22 @@ def test_the_jackknife_gives_the_spread_of_repeated_draws() -> None:
     ]
     estimated = [jackknife_error(normal(2 * k, 60, 0.5), normal(2 * k + 1, 80)) for k in range(20)]
     assert np.mean(estimated) == pytest.approx(np.std(repeated), rel=0.3)
+
+
+def test_the_jackknife_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = [normal(1, 30, 0.5).double(), normal(2, 41).double()]
+    variance = 0.0
+    for own, other in (sets, sets[::-1]):
+        within, across = ((own @ each.T / 8 + 1) ** 3 for each in (own, other))
+        left_out = []
+        for index in range(len(own)):
+            kept = torch.arange(len(own)) != index
+            rest = within[kept][:, kept].fill_diagonal_(0)
+            left_out.append(rest.sum() / (kept.sum() * (kept.sum() - 1)) - 2 * across[kept].mean())
+        variance += (len(own) - 1) * torch.stack(left_out).var(correction=0).item()
+    for block in (7, 256):
+        monkeypatch.setattr(distribution, "BLOCK", block)
+        assert jackknife_error(*sets) == pytest.approx(variance**0.5, rel=1e-9)
 
 
 def test_kid_is_the_same_twice_and_leaves_torchs_generator_alone() -> None:
@@ -133,6 +149,17 @@ def test_a_query_that_is_no_nearer_than_others_is_no_hit() -> None:
     gallery = np.array([[0.0, 0], [10, 0], [0, 10]])
     queries = np.array([[1.0, 0], [5, 0], [9, 9]])  # its own; a tie; nearer to none but a tie
     assert identity.found_first(queries, gallery).tolist() == [True, False, False]
+
+
+def test_who_is_found_first_is_the_same_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    gallery = np.random.default_rng(1).normal(size=(50, 4))
+    queries = gallery + np.random.default_rng(2).normal(size=(50, 4))
+    distances = np.linalg.norm(queries[:, None] - gallery, axis=2)
+    expected = (distances.argmin(axis=1) == np.arange(50)).tolist()
+    assert 0 < sum(expected) < 50
+    for block in (7, 256):
+        monkeypatch.setattr(identity, "BLOCK", block)
+        assert identity.found_first(queries, gallery).tolist() == expected
 
 
 @needs_dlib

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facesketch.evaluation import statistics
 from facesketch.evaluation.statistics import bootstrap, bootstrap_distance, share
 
 RNG = np.random.default_rng(7)
@@ -46,3 +47,14 @@ def test_the_distance_of_equal_sets_lies_in_its_own_interval() -> None:
     found = bootstrap_distance(samples, samples)
     assert found.value == 0
     assert found.interval[0] == 0
+
+
+def test_intervals_do_not_depend_on_how_many_resamples_are_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake, real = RNG.normal(0, 1, (33, 3)), RNG.normal(1, 1, (20, 3))
+    found = []
+    for block in (statistics.NUM_RESAMPLES, 8):
+        monkeypatch.setattr(statistics, "BLOCK", block)
+        found.append((bootstrap_distance(fake, real), bootstrap(fake[:, 0], "median")))
+    assert found[0] == found[1]

@@ -185,6 +185,15 @@ def test_bad_requests_are_refused_with_a_sentence(translator: Translator, framin
         translate_faces(translator, "face.jpg", "photo2sketch", framing)  # type: ignore[arg-type]
 
 
+def test_a_misspelt_choice_is_refused_with_the_right_ones(translator: Translator) -> None:
+    with pytest.raises(UsageError, match="direction must be photo2sketch or sketch2photo, not 'a"):
+        translate_faces(translator, sample(), "art", "whole")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="framing must be portrait or whole, not 'hole'"):
+        translate_faces(translator, sample(), "photo2sketch", "hole")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="faces must be largest or all, not 'al'"):
+        translate_faces(translator, sample(), "photo2sketch", "whole", faces="al")  # type: ignore[arg-type]
+
+
 def test_the_package_offers_it_with_its_own_generators() -> None:
     photo = scene((700, 400), (300, 50, 280))
     translator = facesketch.Translator(num_threads=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import struct
 import zlib
@@ -12,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from PIL import Image
+from PIL import Image, ImageFile
 
 from facesketch import images
 from facesketch.errors import ImageError, ImageTooLargeError
 from facesketch.translator import as_image
+from soak.hostile import scan_bomb
 
 ORANGE = (250, 120, 10)
 ORANGE_LUMA = 147
@@ -205,6 +207,52 @@ def test_a_large_jpeg_is_decoded_small_on_request() -> None:
     image, size = images.open_with_size(data, draft_size=256)
     assert image.width < image.height < 800
     assert size == (1200, 1600)
+
+
+def test_a_large_picture_of_a_phone_is_decoded_small_on_request() -> None:
+    both = Image.new("RGB", (1600, 1200), ORANGE), Image.new("RGB", (400, 300), "blue")
+    data = encoded(both[0], "MPO", save_all=True, append_images=both[1:])
+    assert Image.open(io.BytesIO(data)).format == "MPO"
+    image, size = images.open_with_size(data, draft_size=256)
+    assert 256 <= min(image.size) < 600
+    assert size == (1600, 1200)
+    np.testing.assert_allclose(image.getpixel((4, 4)), ORANGE, atol=6)
+
+
+def test_scans_without_end_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.jpg"
+    path.write_bytes(scan_bomb(64, 10_000))
+    with path.open("rb") as stream:
+        for source in (path.read_bytes(), path, stream):
+            with pytest.raises(ImageError, match="more than 100 scans"):
+                images.open_image(source)
+
+
+def test_scans_are_counted_where_reads_meet() -> None:
+    bomb = scan_bomb(64, 10_000)
+    for shift in range(14):  # one scan's length
+        comment = b"\xff\xfe" + struct.pack(">H", 2 + shift) + bytes(shift)
+        with pytest.raises(ImageError, match="scans"):
+            images.open_image(bomb[:2] + comment + bomb[2:])
+
+
+def test_a_decoded_file_is_let_go_of_at_once() -> None:
+    def num_files() -> int:
+        # By type(): isinstance would wake whatever pretends to be something else.
+        return sum(issubclass(type(item), ImageFile.ImageFile) for item in gc.get_objects())
+
+    before = num_files()
+    gc.disable()
+    try:
+        images.open_image(PHOTO)
+        assert num_files() == before
+    finally:
+        gc.enable()
+
+
+def test_a_video_behind_a_photo_has_no_scans() -> None:
+    photo = encoded(Image.new("RGB", (64, 48), ORANGE), "JPEG", progressive=True)
+    assert images.open_image(photo + bytes(100_000) + b"\xff\xda" * 1_000).size == (64, 48)
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 64))

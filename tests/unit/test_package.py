@@ -8,12 +8,15 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
 from importlib import metadata, resources
 from pathlib import Path
 
+import click
 import pytest
 
 import facesketch
+from facesketch.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -92,6 +95,22 @@ def test_the_installed_package_has_one_command_and_the_same_version() -> None:
     assert installed.version == facesketch.__version__
     commands = [e for e in installed.entry_points if e.group == "console_scripts"]
     assert [(e.name, e.value) for e in commands] == [("facesketch", "facesketch.cli:main")]
+
+
+def test_no_help_shows_its_own_marks() -> None:
+    helps = list(all_help(cli, click.Context(cli)))
+    assert len(helps) > len(COMMANDS)
+    assert [text for text in helps if "\\b" in text or "\b" in text] == []
+
+
+def all_help(command: click.Command, context: click.Context) -> Iterator[str]:
+    """Yield the help of a command and of all below it."""
+    yield command.get_help(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child
+            yield from all_help(child, click.Context(child, context))
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from facesketch.cli.weights import quantize
-from facesketch.errors import DataError, WeightsError
+from facesketch.errors import DataError, ExportError, WeightsError
 from facesketch.quantize import quantize_folder
 from facesketch.translator import Translator
 from facesketch.weights_info import int8_path
@@ -82,6 +82,13 @@ def test_the_command_says_what_was_lost(tmp_path: Path, photos: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "photo2sketch.int8.onnx" in result.output
     assert "grey levels on average" in result.output
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, photos: Path) -> None:
+    target = int8_path(write_deep_generator(tmp_path))
+    target.mkdir()
+    with pytest.raises(ExportError, match=r"photo2sketch\.int8\.onnx cannot be written"):
+        quantize_folder(tmp_path, {"photo2sketch": photos})
 
 
 def test_too_few_pictures_are_refused(tmp_path: Path, photos: Path) -> None:

@@ -277,10 +277,15 @@ def test_a_provider_can_be_named(weights_dir: Path) -> None:
     assert named.to_sketch(photo(64, 64)).size == (64, 64)
 
 
-@pytest.mark.parametrize("size", [0, -5])
-def test_a_size_below_one_is_refused(translator: Translator, size: int) -> None:
+@pytest.mark.parametrize("size", [0, -5, 2.5, "64"])
+def test_a_size_that_is_no_number_of_pixels_is_refused(translator: Translator, size: int) -> None:
     with pytest.raises(UsageError, match="at least 1 pixel"):
         translator.to_sketch(photo(64, 64), size=size)
+
+
+def test_a_misspelt_direction_is_refused_with_the_right_ones(translator: Translator) -> None:
+    with pytest.raises(UsageError, match="direction must be photo2sketch or sketch2photo, not 'a'"):
+        translator.translate([photo(64, 64)], "a")  # type: ignore[arg-type]
 
 
 def test_a_result_beyond_the_limit_is_refused_before_work(translator: Translator) -> None:

@@ -135,7 +135,10 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0911  # one return an ending
     except FacesketchError as error:
         if debug:
             raise
-        click.echo(f"facesketch: {error}", err=True)
+        from facesketch.console import printable  # noqa: PLC0415
+
+        lines = str(error).splitlines()
+        click.echo("facesketch: " + "\n".join(map(printable, lines)), err=True)
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()

@@ -114,7 +114,7 @@ def convert(
     PATHS are pictures, folders (with all below them), patterns like 'faces/*.jpg', or - for
     standard input. Results that are there already are kept; run again to continue.
     """
-    from facesketch.console import progress_bar  # noqa: PLC0415
+    from facesketch.console import printable, progress_bar  # noqa: PLC0415
     from facesketch.convert.all_cores import Settings, convert_all  # noqa: PLC0415
     from facesketch.convert.by_faces import Request  # noqa: PLC0415
     from facesketch.convert.on_ray import convert_on_ray  # noqa: PLC0415
@@ -130,12 +130,19 @@ def convert(
     if to is not None:
         direction = "photo2sketch" if to == "sketch" else "sketch2photo"
     suffix = None if image_format is None else f".{image_format}"
-    plan = plan_jobs(paths, direction=direction, output=out, suffix=suffix, overwrite=overwrite)
+    plan = plan_jobs(
+        paths,
+        direction=direction,
+        output=out,
+        suffix=suffix,
+        overwrite=overwrite,
+        all_portraits=align == "portrait" and faces == "all",
+    )
     to_stream = is_stream(plan.jobs)
     if to_stream and sys.stdout.isatty():
         raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
     plan.remove_leftovers()
-    request = Request(align, faces or "largest", size) if align else None
+    request = Request(align, faces or "largest", size, overwrite) if align else None
     settings = Settings(weights, style, device, size, request)
     report = _Report(plan, all_faces=faces == "all")
     if ray is None:
@@ -146,12 +153,12 @@ def convert(
         bar = progress.add_task("Converting", total=len(plan.jobs))
         for task in converted:
             for line in report.add(task):
-                click.echo(line, err=to_stream)
+                click.echo(printable(line), err=to_stream)
             if task.error:
-                click.echo(f"facesketch: {task.error}", err=True)
+                click.echo(printable(f"facesketch: {task.error}"), err=True)
             progress.advance(bar)
     for line in report.end():
-        click.echo(line, err=to_stream)
+        click.echo(printable(line), err=to_stream)
     if report.num_failed:
         raise click.exceptions.Exit(1)
 

@@ -133,16 +133,12 @@ def _list(console: Console, heading: str, lines: Sequence[str], colour: str = "d
     """Print a heading and lines below it, the first of them if they are many."""
     from rich.text import Text
 
+    from facesketch.console import printable
+
     if not lines:
         return
     console.print(f"\n[bold {colour}]{heading}[/]")
     for line in lines[:NAMES_SHOWN]:
-        console.print(Text(f"  {_printable(line, console.encoding)}"), soft_wrap=True)
+        console.print(Text(f"  {printable(line)}"), soft_wrap=True)
     if len(lines) > NAMES_SHOWN:
         console.print(f"  [dim]... and {len(lines) - NAMES_SHOWN:,} more (--json has all)[/]")
-
-
-def _printable(text: str, encoding: str) -> str:
-    """Replace what a terminal cannot show: file names may hold any byte."""
-    shown = "".join(character if character.isprintable() else "?" for character in text)
-    return shown.encode(encoding, "replace").decode(encoding)

@@ -154,6 +154,10 @@ def _folders(
     if data is not None:
         if photos or sketches:
             raise UsageError("--data names both folders; leave --photos and --sketches away.")
+        from facesketch.data.pack_index import INDEX_NAME  # noqa: PLC0415
+
+        if (data / INDEX_NAME).is_file():
+            raise UsageError(f"{data} is a pack; evaluate on the folder that it was packed from.")
         root = data / (split or "test")
         return root / "photos", root / "sketches"
     if split:

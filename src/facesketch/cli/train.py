@@ -128,7 +128,7 @@ def run_train(
         _print_settings(settings)
     if dry_run:
         if ranks.is_first:
-            _print_plan(settings, domains, ranks)
+            _print_plan(settings, domains, ranks, is_new=saved is None)
         return
     del saved  # a checkpoint may be large
     keep_freed_memory()
@@ -163,8 +163,11 @@ def _print_settings(settings: TrainConfig) -> None:
         click.echo(f"  {name:<18} {value} {extra['unit'] if value != '' else ''}".rstrip())
 
 
-def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks) -> None:
+def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks, *, is_new: bool) -> None:
+    """Print what the training would be, or raise what would end it before its first step."""
     from facesketch.cyclegan import CycleGAN  # noqa: PLC0415
+    from facesketch.data.pens import make_pens  # noqa: PLC0415
+    from facesketch.init_weights import load_networks, load_teacher  # noqa: PLC0415
     from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
     from facesketch.train_state import pick_device, pick_precision, schedule_text  # noqa: PLC0415
     from facesketch.training import count_steps  # noqa: PLC0415
@@ -173,6 +176,11 @@ def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks) -> None:
     num_steps = count_steps(settings, domains)
     device = pick_device(settings.device, ranks)
     model = CycleGAN(settings)
+    make_pens(domains.photos, domains.sketches, settings)
+    if is_new and settings.init_from is not None:
+        load_networks(model, settings, settings.init_from)
+    if settings.teacher is not None:
+        load_teacher(settings, settings.teacher)
     click.echo("Plan")
     click.echo(f"  images             {len(domains.photos):,} photos in {domains.photos.root}")
     click.echo(
@@ -203,7 +211,7 @@ def _print_outcome(outcome: Outcome) -> None:
         click.echo(f"{len(outcome.broken)} broken images were skipped:")
         for item in outcome.broken:
             click.echo(f"  {item.path}")
-    if outcome.step < outcome.num_steps:
+    if outcome.reason != "finished":
         click.echo(f"Go on with:  facesketch train --resume {outcome.run}")
     click.echo(f"Export with: facesketch export {outcome.run} -o weights")
     for line in outcome.validation:

@@ -37,12 +37,13 @@ def _report(exported: Exported) -> None:
 @click.option("-o", "--out", type=PATH, required=True, help="Folder for the ONNX files.")
 @click.option(
     "--data",
-    type=PATH,
     metavar="ROOT",
     help="Data set for the parity check, where the run's own images are elsewhere.",
 )
 @click.option("--photos", type=PATH, metavar="DIR", help="Photos for it, instead of --data.")
 @click.option("--sketches", type=PATH, metavar="DIR", help="Sketches for it, with --photos.")
+@click.option("--licence", help="Licence of the weights, instead of the run's.")
+@click.option("--training-data", help="What they learned from, instead of what the run says.")
 @click.option("--half", is_flag=True, help="Store weights in 16 bits: files of half the size.")
 @click.option(
     "--best", is_flag=True, help="Those with the lowest KID in validation, not the newest."
@@ -50,14 +51,12 @@ def _report(exported: Exported) -> None:
 def export(
     run: Path,
     out: Path,
-    data: Path | None,
-    photos: Path | None,
-    sketches: Path | None,
     *,
     half: bool,
     best: bool,
+    **options: str | Path | None,
 ) -> None:
-    r"""Turn a training run into ONNX files, checked against PyTorch.
+    """Turn a training run into ONNX files, checked against PyTorch.
 
     RUN is the folder of a training; its newest averaged generators become OUT/photo2sketch.onnx
     and OUT/sketch2photo.onnx, or one OUT/photo2sketch-STYLE.onnx for each style. Each is compared
@@ -66,13 +65,12 @@ def export(
     \b
     facesketch export runs/first -o weights
     facesketch convert portrait.jpg --weights weights
-    """
+    """  # noqa: D301  # click wants the character itself
     _need_torch("export")
     from facesketch.export import export_run  # noqa: PLC0415
 
-    given = {"data": data, "photos": photos, "sketches": sketches}
-    images = {name: path for name, path in given.items() if path is not None}
-    for exported in export_run(run, out, best=best, images=images, half=half):
+    changes = {name: value for name, value in options.items() if value is not None}
+    for exported in export_run(run, out, best=best, changes=changes, half=half):
         _report(exported)
 
 
@@ -104,14 +102,14 @@ def import_checkpoint(  # noqa: PLR0917  # click calls it by keyword
     licence: str,
     photos: tuple[Path, ...],
 ) -> None:
-    r"""Bring in a generator of pytorch-CycleGAN-and-pix2pix.
+    """Bring in a generator of pytorch-CycleGAN-and-pix2pix.
 
     CHECKPOINT is its latest_net_G_A.pth or the like: a ResNet generator with instance norm. Only
     weights are read, no code in the file is run.
 
     \b
     facesketch import latest_net_G_A.pth --direction photo2sketch -o weights
-    """
+    """  # noqa: D301  # click wants the character itself
     _need_torch("import")
     from facesketch.reference_import import import_generator  # noqa: PLC0415
 
@@ -126,7 +124,7 @@ def import_checkpoint(  # noqa: PLR0917  # click calls it by keyword
 @click.option("--photos", type=PATH, metavar="DIR", help="Photos, for photo2sketch.onnx.")
 @click.option("--sketches", type=PATH, metavar="DIR", help="Sketches, for sketch2photo.onnx.")
 def quantize(weights: Path, photos: Path | None, sketches: Path | None) -> None:
-    r"""Make int8 variants of generators, which --device openvino takes.
+    """Make int8 variants of generators, which --device openvino takes.
 
     WEIGHTS is a folder that `facesketch export` wrote; photo2sketch.int8.onnx and
     sketch2photo.int8.onnx come beside its files. Half of up to 128 pictures of each folder set the
@@ -135,7 +133,7 @@ def quantize(weights: Path, photos: Path | None, sketches: Path | None) -> None:
     \b
     facesketch quantize weights --photos faces --sketches drawings
     facesketch convert portrait.jpg --weights weights --device openvino
-    """
+    """  # noqa: D301  # click wants the character itself
     given: dict[Direction, Path | None] = {"photo2sketch": photos, "sketch2photo": sketches}
     folders = {direction: folder for direction, folder in given.items() if folder is not None}
     if not folders:

@@ -34,11 +34,13 @@ class Request:
         framing: "portrait" or "whole".
         faces: "largest" or "all".
         size: Shorter side of the results in pixels, or None.
+        overwrite: Replace files that have the names of further portraits.
     """
 
     framing: Framing
     faces: Chosen = "largest"
     size: int | None = None
+    overwrite: bool = False
 
 
 def convert_faces(
@@ -102,6 +104,7 @@ def _convert_or_raise(task: Task, translator: Translator, request: Request) -> N
     target = task.targets[task.direction]
     first, *others = framed.pictures
     for number, picture in enumerate(others, start=2):
-        write_result(task, picture, numbered(target, number))
-    if not task.error:
-        write_result(task, first, target)
+        write_result(task, picture, numbered(target, number), keep=not request.overwrite)
+        if task.error:
+            return
+    write_result(task, first, target)

@@ -32,6 +32,7 @@ NAME_ENDINGS: dict[Direction, str] = {"photo2sketch": "_sketch", "sketch2photo":
 """What a result beside its input is called: portrait.jpg becomes portrait_sketch.png."""
 
 _ANY_ENDING = re.compile(f"({'|'.join(NAME_ENDINGS.values())})$")
+_FACE_NUMBER = re.compile(r"_face(?:[2-9]|[1-9]\d+)(?=\.[^.]+$)")
 
 STREAM = Path("-")
 """Standard input among the inputs, standard output as the output."""
@@ -78,6 +79,7 @@ class _Naming:
     directions: Sequence[Direction]
     output: Path | None
     suffix: str
+    all_portraits: bool
 
     def folder(self, pictures: Folder) -> Path:
         """Name the folder that the results go into."""
@@ -113,6 +115,7 @@ def plan_jobs(
     output: Path | None = None,
     suffix: str | None = None,
     overwrite: bool = False,
+    all_portraits: bool = False,
 ) -> Plan:
     """Find the pictures and say where their results go.
 
@@ -129,6 +132,7 @@ def plan_jobs(
             of standard input on standard output.
         suffix: Ending of results, of `OUTPUT_FORMATS`; None takes .png, or that of the one file.
         overwrite: Convert also what has a result already.
+        all_portraits: Pictures may have further results, which `numbered` names.
 
     Returns:
         The plan. It takes little more memory than the names of the pictures.
@@ -145,15 +149,15 @@ def plan_jobs(
     if output is None and from_stream:
         output = STREAM
     directions = DIRECTIONS if direction is None else (direction,)
-    naming = _Naming(directions, output, suffix or ".png")
+    naming = _Naming(directions, output, suffix or ".png", all_portraits)
     if output is None or not _names_one_file(output):
         if from_stream and output is not None:
             one = output / f"stdin{naming.suffix}"
-            return _plan_one_file(folders, directions, one, overwrite=overwrite)
+            return _plan_one_file(folders, naming, one, overwrite=overwrite)
         return _plan_folders(folders, naming, overwrite=overwrite)
     if suffix is not None:
         raise UsageError(f"--format is for folders; {output} is one picture, so leave it away.")
-    return _plan_one_file(folders, directions, output, overwrite=overwrite)
+    return _plan_one_file(folders, naming, output, overwrite=overwrite)
 
 
 def is_stream(jobs: Mapping[Path, Targets]) -> bool:
@@ -164,6 +168,11 @@ def is_stream(jobs: Mapping[Path, Targets]) -> bool:
 def numbered(target: Path, number: int) -> Path:
     """Name the portrait of another face than the largest: a_sketch.png, a_sketch_face2.png."""
     return target.with_name(f"{target.stem}_face{number}{target.suffix}")
+
+
+def _unnumbered(name: str) -> str:
+    """Undo `numbered`; a name without a number stays."""
+    return _FACE_NUMBER.sub("", name)
 
 
 def _names_one_file(output: Path) -> bool:
@@ -186,19 +195,20 @@ def _names_one_file(output: Path) -> bool:
 
 
 def _plan_one_file(
-    folders: list[Folder], directions: Sequence[Direction], output: Path, *, overwrite: bool
+    folders: list[Folder], naming: _Naming, output: Path, *, overwrite: bool
 ) -> Plan:
     num_pictures = sum(len(folder.names) for folder in folders)
     if num_pictures > 1:
         raise UsageError(f"{num_pictures} pictures do not fit into {output}; give -o a folder.")
     (source,) = (folder.path / folder.names[0] for folder in folders)
     if output == STREAM:
-        return Plan(jobs={source: dict.fromkeys(directions, output)})
-    if path_key(output) == path_key(source):
+        return Plan(jobs={source: dict.fromkeys(naming.directions, output)})
+    own = [source, source.with_name(_unnumbered(source.name))] if naming.all_portraits else [source]
+    if path_key(output) in map(path_key, own):
         raise UsageError(f"{source} would be replaced by its result; choose another -o.")
     if output.exists() and not overwrite:
         return Plan(done={source: output})
-    return Plan(jobs={source: dict.fromkeys(directions, output)})
+    return Plan(jobs={source: dict.fromkeys(naming.directions, output)})
 
 
 def _plan_folders(folders: list[Folder], naming: _Naming, *, overwrite: bool) -> Plan:
@@ -265,7 +275,7 @@ def _is_result(
     ending = os.path.splitext(name)[1].lower()  # noqa: PTH122  # strings: there may be millions
     if ending not in OUTPUT_FORMATS:
         return False
-    stem = re.sub(r"_face\d+$", "", stem_of(name))
+    stem = stem_of(_unnumbered(name))
     if naming.output is None:
         before_ending, num_endings = _ANY_ENDING.subn("", os.path.normcase(stem))
         if not num_endings:
@@ -321,11 +331,24 @@ def _check_names(same: list[Folder], naming: _Naming) -> None:
                 raise UsageError(
                     f"{folder.path / name} would be replaced by its result; choose another -o."
                 )
-    for first, second in pairwise(sorted(stem for stem, _, _ in stems())):
+    made = sorted(stem for stem, _, _ in stems())
+    for first, second in pairwise(made):
         if first == second:
             one, other, *_ = (folder.path / name for stem, folder, name in stems() if stem == first)
             target = naming.folder(same[0]) / naming.result(first, naming.directions[0])
             raise UsageError(f"{one} and {other} would both become {target}; convert them apart.")
+    if not naming.all_portraits or naming.output is None:  # beside pictures all end in _sketch
+        return
+    for portrait in made:
+        target = naming.folder(same[0]) / naming.result(portrait, naming.directions[0])
+        largest = stem_of(_unnumbered(target.name))
+        if largest != portrait and is_among(made, largest):
+            one, other = (
+                folder.path / name for stem, folder, name in stems() if stem in (largest, portrait)
+            )
+            raise UsageError(
+                f"{one} and {other} may both become {target}; convert them into different folders."
+            )
 
 
 def _check_inputs_survive(
@@ -333,12 +356,19 @@ def _check_inputs_survive(
 ) -> None:
     """Refuse to write over a picture that is an input itself."""
     for inputs in folders:
+        portraits = {  # by the result of the largest face
+            os.path.normcase(_unnumbered(name)): name
+            for name in inputs.names
+            if naming.all_portraits and _unnumbered(name) != name
+        }
         for folder in by_target.get(path_key(inputs.path), []):
             for name in folder.names:
                 for way in naming.directions:
                     target = naming.path(name, folder, way)
-                    if is_among(inputs.names, target.name):
+                    lost = portraits.get(os.path.normcase(target.name))
+                    if lost or is_among(inputs.names, target.name):
                         raise UsageError(
-                            f"{target} is among the inputs and would be replaced by the result of "
-                            f"{folder.path / name}; convert them apart, or leave --overwrite out."
+                            f"{target.with_name(lost or target.name)} is among the inputs and "
+                            f"would be replaced by the result of {folder.path / name}; convert "
+                            "them apart, or leave --overwrite out."
                         )

@@ -57,10 +57,10 @@ def make_tasks(jobs: Mapping[Path, Targets]) -> Iterator[Task]:
 
 
 def turn_of(
-    size: tuple[int, int], large: AbstractContextManager[object], num_pixels: int = LARGE_PIXELS
+    size: tuple[int, int], large: AbstractContextManager[object]
 ) -> AbstractContextManager[object]:
     """Let very large pictures wait for one another; the others need not."""
-    return large if size[0] * size[1] > num_pixels else nullcontext()
+    return large if size[0] * size[1] > LARGE_PIXELS else nullcontext()
 
 
 def decide_direction(task: Task, image: Image.Image) -> Direction:
@@ -71,8 +71,11 @@ def decide_direction(task: Task, image: Image.Image) -> Direction:
     return DIRECTION_FROM[task.guess.domain]
 
 
-def write_result(task: Task, image: Image.Image, target: Path) -> None:
-    """Write a result, whole or not at all, and note where it stands or why it failed."""
+def write_result(task: Task, image: Image.Image, target: Path, *, keep: bool = False) -> None:
+    """Write a result, whole or not at all, and note where it stands or why it failed.
+
+    With `keep` no other file is replaced; the very same one is of a run that was killed.
+    """
     try:
         data = images.encode(
             image,
@@ -81,6 +84,13 @@ def write_result(task: Task, image: Image.Image, target: Path) -> None:
         )
         if target == STREAM:
             sys.stdout.buffer.write(data)
+        elif keep and target.exists():
+            if target.read_bytes() != data:
+                task.error = ImageError(
+                    f"{target} is there and would be replaced by a face of {task.source}; give "
+                    "another place by -o, or --overwrite."
+                )
+                return
         else:
             with write_whole(target) as partial:
                 partial.write_bytes(data)

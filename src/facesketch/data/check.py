@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import contextlib
 import itertools
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from facesketch.config import MAX_BROKEN_SHARE
 from facesketch.data.inspection import Finding, Listing, inspect_all, list_files
 from facesketch.data.pack_index import INDEX_NAME
+from facesketch.data.pairs import PairReport, Sizes, find_pairs
 from facesketch.errors import DataError
 from facesketch.images import Domain
 
@@ -81,16 +81,6 @@ class FolderReport:
     small: list[str]
     broken: list[BrokenImage]
     not_images: list[str]
-
-
-@dataclass(frozen=True)
-class PairReport:
-    """Which photos and sketches of a split go together: equal relative path but for the suffix."""
-
-    split: str
-    num_pairs: int
-    photos_without_sketch: list[str]
-    sketches_without_photo: list[str]
 
 
 @dataclass(frozen=True)
@@ -193,12 +183,21 @@ def _check(folders: list[Folder], errors: list[str], warned: list[str]) -> DataR
     listings = [list_files(folder.path) for folder in folders]
     paths = [path for pictures, _ in listings for path in pictures]
     copies = _Copies()
+    sizes: Sizes = {}
     with contextlib.closing(inspect_all(paths)) as findings:
         reports = [
-            _fold(folder, listing, findings, copies)
+            _fold(folder, listing, findings, copies, sizes)
             for folder, listing in zip(folders, listings, strict=True)
         ]
-    pairs = _pair(folders, listings)
+    pictures = {
+        (folder.split, folder.domain): (str(folder.path), listing[0])
+        for folder, listing in zip(folders, listings, strict=True)
+    }
+    pairs = [
+        find_pairs(split, pictures[split, "photo"], pictures[split, "sketch"], sizes)
+        for split in SPLITS
+        if {(split, "photo"), (split, "sketch")} <= pictures.keys()
+    ]
     duplicates = _sort_out(copies, folders, listings)
     for report in reports:
         _judge(report, errors, warned)
@@ -247,7 +246,7 @@ def _sort_out(copies: _Copies, folders: list[Folder], listings: list[Listing]) -
 
 
 def _fold(
-    folder: Folder, listing: Listing, findings: Iterator[Finding], copies: _Copies
+    folder: Folder, listing: Listing, findings: Iterator[Finding], copies: _Copies, into: Sizes
 ) -> FolderReport:
     """Sum up one folder, taking as many findings as it has images."""
     pictures, others = listing
@@ -262,8 +261,9 @@ def _fold(
             broken.append(BrokenImage(path, finding.reason))
             continue
         modes[finding.mode] += 1
-        sides[finding.shorter_side] += 1
-        if finding.shorter_side < SMALL_PX:
+        into[path] = finding.size
+        sides[min(finding.size)] += 1
+        if min(finding.size) < SMALL_PX:
             small.append(path)
     return FolderReport(
         split=folder.split,
@@ -290,34 +290,6 @@ def _shorter_side(sides: Counter[int]) -> ShorterSide | None:
         if middle <= 0:
             break
     return ShorterSide(min(sides), median, max(sides))
-
-
-def _pair(folders: list[Folder], listings: list[Listing]) -> list[PairReport]:
-    """Match photos and sketches of each split by their path without suffix."""
-    pictures = {
-        (folder.split, folder.domain): (str(folder.path), listing[0])
-        for folder, listing in zip(folders, listings, strict=True)
-    }
-    reports = []
-    for split in SPLITS:
-        if (split, "photo") in pictures and (split, "sketch") in pictures:
-            photos = _stems(*pictures[split, "photo"])
-            sketches = _stems(*pictures[split, "sketch"])
-            reports.append(
-                PairReport(
-                    split,
-                    len(photos.keys() & sketches.keys()),
-                    [path for stem, path in photos.items() if stem not in sketches],
-                    [path for stem, path in sketches.items() if stem not in photos],
-                )
-            )
-    return reports
-
-
-def _stems(folder: str, paths: list[str]) -> dict[str, str]:
-    """Return the paths by what they are below the folder, without suffix."""
-    start = 0 if folder == os.curdir else len(os.path.join(folder, ""))  # noqa: PTH118
-    return {os.path.splitext(path)[0][start:]: path for path in paths}  # noqa: PTH122
 
 
 def _judge(report: FolderReport, errors: list[str], warned: list[str]) -> None:
@@ -357,6 +329,12 @@ def _remarks(pairs: list[PairReport], duplicates: Duplicates) -> list[str]:
             remarks.append(
                 f"{pair.split}: {_count(alone, 'image')} without a partner of the same name; "
                 "training is unpaired and does not mind."
+            )
+        if number := len(pair.other_shapes):
+            photo, sketch = pair.other_shapes[0]
+            remarks.append(
+                f"{pair.split}: {_count(number, 'pair')} of two shapes (for instance {photo} and "
+                f"{sketch}); training refuses them with lambda_paired, and does not mind without."
             )
     if number := len(duplicates.across_splits):
         remarks.append(

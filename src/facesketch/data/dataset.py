@@ -218,7 +218,8 @@ class UnpairedImages(Dataset[Loaded]):
             names = self.domains.photos.label(draw.photo), self.domains.sketches.label(draw.sketch)
             raise DataError(
                 f"{names[0]} and its partner {names[1]} have other shapes, so they cannot be "
-                "cropped alike; make them one shape, or leave lambda_paired at 0."
+                "cropped alike; make them one shape, under the same names, and pack them again if "
+                "they were packed. `facesketch data check` finds all such pairs."
             )
         return sketch if sketch.size == photo.size else sketch.resize(photo.size)
 

@@ -22,11 +22,11 @@ MIN_IMAGES = 64
 
 
 class Finding(NamedTuple):
-    """One decoded file; `reason` is None where it is usable."""
+    """One decoded file; `reason` is None where it is usable, `size` is upright, (width, height)."""
 
     reason: str | None
     mode: str = ""
-    shorter_side: int = 0
+    size: tuple[int, int] = (0, 0)
     digest: bytes = b""
 
 
@@ -72,4 +72,4 @@ def _inspect(path: str) -> Finding:
         return Finding(str(error).removeprefix(f"{path} "))
     digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
     digest.update(image.tobytes())
-    return Finding(None, mode, min(image.size), digest.digest())
+    return Finding(None, mode, image.size, digest.digest())

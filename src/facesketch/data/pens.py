@@ -55,6 +55,15 @@ def numbers_by_style(sketches: ImageList, config: TrainConfig) -> list[npt.NDArr
     return found
 
 
+def has_all_styles(sketches: ImageList, config: TrainConfig) -> bool:
+    """Say whether there are sketches of each style that the settings name."""
+    try:
+        numbers_by_style(sketches, config)
+    except DataError:
+        return False
+    return True
+
+
 def _find_photos(
     photos: ImageList, sketches: ImageList, *, is_styled: bool
 ) -> npt.NDArray[np.int32]:

@@ -14,6 +14,9 @@ from facesketch.evaluation.statistics import SEED, Z95, Value
 
 NUM_SUBSETS = 100
 
+BLOCK = 256
+"""Rows of a matrix of kernels that are in memory at a time."""
+
 MIN_FRECHET = 2048
 """Pictures that a Frechet distance needs of each kind: as many as Inception has features."""
 
@@ -59,19 +62,26 @@ def jackknife_error(fake: Tensor, real: Tensor) -> float:
     A bootstrap would not do: a picture drawn twice is its own nearest neighbour.
     """
     fake, real = fake.double(), real.double()
-    across = _kernel(fake, real)  # (N, M)
     variance = 0.0
-    for within, cross in ((_kernel(fake, fake), across), (_kernel(real, real), across.T)):
-        n, m = cross.shape
-        rows = within.sum(dim=1) - within.diagonal()  # (N,) without each picture itself
+    for own, other in ((fake, real), (real, fake)):
+        n, m = len(own), len(other)
+        itself = _kernel(own.square().sum(dim=1), own.shape[1])
+        rows = _kernel_sums(own, own) - itself  # (N,)
+        cross = _kernel_sums(own, other)  # (N,)
         inside = (rows.sum() - 2 * rows) / ((n - 1) * (n - 2))
-        between = (cross.sum() - cross.sum(dim=1)) / ((n - 1) * m)
+        between = (cross.sum() - cross) / ((n - 1) * m)
         variance += (n - 1) * float((inside - 2 * between).var(correction=0))
     return math.sqrt(variance)
 
 
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    return (x @ y.T / x.shape[1] + 1) ** 3
+def _kernel_sums(x: Tensor, y: Tensor) -> Tensor:
+    """Sum the kernel of each of x over all of y, shape (len(x),)."""
+    blocks = (_kernel(block @ y.T, x.shape[1]) for block in torch.split(x, BLOCK))
+    return torch.cat([block.sum(dim=1) for block in blocks])
+
+
+def _kernel(products: Tensor, num_features: int) -> Tensor:
+    return (products / num_features + 1) ** 3
 
 
 class _Given(nn.Identity):

@@ -22,6 +22,9 @@ EMBEDDING_FILE = "dlib_face_recognition_resnet_model_v1.dat"
 CHIP_SIZE, CHIP_PADDING = 150, 0.25
 """Framing that the embedding learned."""
 
+BLOCK = 256
+"""Queries whose distances to all photos are in memory at a time."""
+
 
 def _models_folder() -> Path:
     spec = find_spec(MODELS)  # never imported: its code needs the old pkg_resources
@@ -92,9 +95,12 @@ def found_first(queries: FloatArray, gallery: FloatArray) -> npt.NDArray[np.bool
     Returns:
         Booleans, shape (N,); a tie is no hit.
     """
-    squares = (queries**2).sum(axis=1)[:, None] + (gallery**2).sum(axis=1)
-    distances = squares - 2 * queries @ gallery.T  # (N, N)
-    own = distances.diagonal().copy()
-    np.fill_diagonal(distances, np.inf)
-    result: npt.NDArray[np.bool_] = own < distances.min(axis=1)
+    squares = (gallery**2).sum(axis=1)
+    result = np.empty(len(queries), dtype=np.bool_)
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK]
+        distances = (block**2).sum(axis=1)[:, None] + squares - 2 * block @ gallery.T  # (B, N)
+        own = distances.diagonal(start).copy()
+        np.fill_diagonal(distances[:, start:], np.inf)
+        result[start : start + BLOCK] = own < distances.min(axis=1)
     return result

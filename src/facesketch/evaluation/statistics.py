@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +14,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 
 SEED = 0
 NUM_RESAMPLES = 2000
+BLOCK = 50
+"""Resamples in memory at a time, a divisor of all."""
+
 Z95 = 1.959964
 """Half the width of a 95% interval, in standard errors."""
 
@@ -38,8 +42,7 @@ def bootstrap(samples: npt.ArrayLike, statistic: Literal["mean", "median"] = "me
     """
     values = np.asarray(samples, dtype=np.float64)
     average = np.mean if statistic == "mean" else np.median
-    resampled = average(values[_resamples(len(values))], axis=1)
-    low, high = np.percentile(resampled, [2.5, 97.5])
+    low, high = np.percentile(_resampled(values, average), [2.5, 97.5])
     return Value(
         value=float(average(values)),
         n=len(values),
@@ -58,8 +61,7 @@ def bootstrap_distance(fake: FloatArray, real: FloatArray) -> Value:
         fake: Shape (N, D).
         real: Shape (M, D).
     """
-    fakes = fake[_resamples(len(fake))].mean(axis=1)
-    reals = real[_resamples(len(real), SEED + 1)].mean(axis=1)
+    fakes, reals = _resampled(fake), _resampled(real, seed=SEED + 1)
     apart = fake.mean(axis=0) - real.mean(axis=0)
     distance = float(np.linalg.norm(apart))
     radius = float(np.percentile(np.linalg.norm(fakes - reals - apart, axis=1), 95))
@@ -86,6 +88,10 @@ def share(hits: npt.ArrayLike) -> Value:
     )
 
 
-def _resamples(n: int, seed: int = SEED) -> npt.NDArray[np.int64]:
-    """Indices of the resamples, shape (NUM_RESAMPLES, n); the same for the same n."""
-    return np.random.default_rng(seed).integers(n, size=(NUM_RESAMPLES, n))
+def _resampled(
+    samples: FloatArray, average: Callable[..., FloatArray] = np.mean, seed: int = SEED
+) -> FloatArray:
+    """Averages of the resamples, shape (NUM_RESAMPLES, ...); the same draws for the same N."""
+    rng, n = np.random.default_rng(seed), len(samples)
+    draws = (rng.integers(n, size=(BLOCK, n)) for _ in range(NUM_RESAMPLES // BLOCK))
+    return np.concatenate([average(samples[drawn], axis=1) for drawn in draws])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, TypeVar
 
@@ -39,12 +40,12 @@ def convert() -> Response:
     if accepted != JSON and options.align == "portrait" and options.faces == "all":
         field = {"faces": "all portraits do not fit into one picture"}
         raise ProblemError(422, f"Ask for {JSON} with Accept to get several.", fields=field)
-    (conversion,) = _convert(files, options, MEDIA_TYPES.get(accepted, "png"))
-    if isinstance(conversion, ProblemError):
-        raise conversion
-    if accepted == JSON:
-        return jsonify(_answer(conversion))
-    return _picture_response(conversion)
+    with _converted(files, options, MEDIA_TYPES.get(accepted, "png")) as (conversion,):
+        if isinstance(conversion, ProblemError):
+            raise conversion
+        if accepted == JSON:
+            return jsonify(_answer(conversion))
+        return _picture_response(conversion)
 
 
 @blueprint.post("/api/v1/batch")
@@ -52,12 +53,13 @@ def batch() -> Response:
     """Convert several pictures; answer as JSON, each with its result or its problem."""
     options, files = _read_options("images")
     _accepted([JSON])
-    conversions = _convert(files, options, "png")
-    return jsonify(
-        results=[
-            item.body if isinstance(item, ProblemError) else _answer(item) for item in conversions
-        ]
-    )
+    with _converted(files, options, "png") as conversions:
+        return jsonify(
+            results=[
+                item.body if isinstance(item, ProblemError) else _answer(item)
+                for item in conversions
+            ]
+        )
 
 
 @blueprint.post("/convert")
@@ -65,10 +67,10 @@ def legacy_convert() -> Response:
     """Convert one picture as the project's first users ask for it; answer a PNG."""
     legacy, files = _read(LegacyOptions, "image")
     direction = LEGACY_DIRECTIONS[legacy.conversion_type]
-    (conversion,) = _convert(files, ConvertOptions(direction=direction), "png")
-    if isinstance(conversion, ProblemError):
-        raise conversion
-    return _picture_response(conversion)
+    with _converted(files, ConvertOptions(direction=direction), "png") as (conversion,):
+        if isinstance(conversion, ProblemError):
+            raise conversion
+        return _picture_response(conversion)
 
 
 @blueprint.get("/api/v1/models")
@@ -157,19 +159,23 @@ def _accepted(offered: list[str], *, is_picture_fine: bool = False) -> str:
     return str(best)
 
 
-def _convert(
+@contextmanager
+def _converted(
     files: list[bytes], options: ConvertOptions, default_format: Format
-) -> list[Conversion | ProblemError]:
+) -> Iterator[list[Conversion | ProblemError]]:
+    """Convert pictures; their turn lasts as long as the answer is made of them, inside."""
     parts = services()
     parts.gate.count_pictures(len(files))
-    results: list[Conversion | ProblemError] = []
-    for item in parts.engine.convert(files, options, gone_check(request.environ), default_format):
-        if isinstance(item, Conversion):
-            parts.metrics.count_conversion(item, options.align)
-            results.append(item)
-        else:
-            results.append(to_problem(item))
-    return results
+    is_gone = gone_check(request.environ)
+    with parts.engine.converted(files, options, is_gone, default_format) as conversions:
+        results: list[Conversion | ProblemError] = []
+        for item in conversions:
+            if isinstance(item, Conversion):
+                parts.metrics.count_conversion(item, options.align)
+                results.append(item)
+            else:
+                results.append(to_problem(item))
+        yield results
 
 
 def gone_check(environ: Mapping[str, Any]) -> Callable[[], bool]:

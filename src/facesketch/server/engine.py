@@ -13,24 +13,39 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Literal, TypedDict
+from functools import partial
+from typing import Literal, TypedDict, TypeVar
 
 from PIL import Image
 
 from facesketch import images
 from facesketch.allocator import return_freed_memory, return_large_memory
 from facesketch.convert import as_is, by_faces
-from facesketch.convert.task import turn_of
 from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageTooLargeError, UsageError
-from facesketch.framing import Framed, translate_back, translate_faces
+from facesketch.framing import (
+    MAX_PORTRAIT,
+    Framed,
+    check_together,
+    translate_back,
+    translate_faces,
+)
 from facesketch.images import Float32Array
 from facesketch.server.config import ServerConfig
-from facesketch.server.options import MAX_SIZE, ConvertOptions, Format
+from facesketch.server.options import (
+    MAX_ANSWER_PIXELS,
+    MAX_RESULT_PIXELS,
+    MAX_SIZE,
+    ConvertOptions,
+    Format,
+)
 from facesketch.server.turnstile import ClientGoneError, Ticket, Turnstile
 from facesketch.translator import Translator, result_size
 from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, OPPOSITE, Direction
+
+T = TypeVar("T")
 
 SPARE_TURNS = 2
 """So many more than there are threads have a turn: they decode and encode while others are in the
@@ -39,11 +54,9 @@ network, which is worth a fifth of the throughput on two cores."""
 MAX_SIDE = 32_768
 """Longest side of a picture that is taken, px."""
 
-MAX_RESULT_PIXELS = 4096 * 4096
-"""Most pixels of a result."""
-
 LARGE_PIXELS = 8_000_000
-"""Larger pictures are decoded and converted one at a time, so that memory is bounded."""
+"""Requests with a larger picture, or larger results together, are converted one at a time, so that
+memory is bounded."""
 
 IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
     "png": "PNG",
@@ -103,6 +116,11 @@ class Conversion:
     round_trips: list[EncodedPicture]
     milliseconds: float
 
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of all results, there and back."""
+        return sum(item.width * item.height for item in [*self.pictures, *self.round_trips])
+
 
 class Engine:
     """Converts for all requests; shared by all threads of the server."""
@@ -119,7 +137,6 @@ class Engine:
         self.turnstile = Turnstile(num_turns, config.max_pending, config.time_limit_s)
         self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
         self._current = threading.local()
-        self._large = threading.Lock()
         self._will_release = threading.Lock()
         self._classifier = DomainClassifier()
         self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
@@ -134,14 +151,15 @@ class Engine:
         self.model_name = "shipped" if config.weights is None else config.weights.resolve().name
         self.model_version = f"{self.model_name}-{_digest(self._wide)[:8]}"
 
-    def convert(
+    @contextmanager
+    def converted(
         self,
         files: Sequence[bytes],
         options: ConvertOptions,
         is_gone: Callable[[], bool],
         default_format: Format = "png",
-    ) -> list[Conversion | Exception]:
-        """Convert the pictures of one request, each after those that came before it.
+    ) -> Iterator[list[Conversion | Exception]]:
+        """Convert the pictures of one request; its turn lasts until the answer is made of them.
 
         Args:
             files: The encoded pictures.
@@ -149,16 +167,26 @@ class Engine:
             is_gone: Says whether the client has left.
             default_format: File type of the results unless the options name one.
 
-        Returns:
+        Yields:
             For each picture what became of it, or why it could not be converted.
 
         Raises:
             OverloadedError: If the queue is full.
+            TimeLimitError: If the time was up before the turn.
             ClientGoneError: If the client leaves before all are converted.
         """
         try:
-            with self.turnstile.admitted(is_gone, num_turns=len(files)) as ticket:
-                return [self._try(data, options, ticket, default_format) for data in files]
+            with self.turnstile.admitted(is_gone, num_pictures=len(files)) as ticket:
+                sizes = [_try(partial(self._size, data, options)) for data in files]
+                known = [size for size in sizes if isinstance(size, tuple)]
+                is_large = _is_large(known, options)
+                with self.turnstile.turn(ticket, is_large=is_large) if known else nullcontext():
+                    self._current.ticket = ticket
+                    try:
+                        results = self._convert_each(files, sizes, options, default_format)
+                    finally:
+                        del self._current.ticket
+                    yield results
         finally:  # who left may have had a large picture
             self._release_soon()
 
@@ -175,37 +203,46 @@ class Engine:
         gc.collect()  # an error and the frames that it went through hold each other, and pictures
         return_freed_memory()
 
-    def _try(
-        self, data: bytes, options: ConvertOptions, ticket: Ticket, default_format: Format
-    ) -> Conversion | Exception:
-        try:
-            size = images.stored_size(data, **self._limits)
-            _check_sizes(size, options)  # refuse before waiting
-            with self.turnstile.turn(ticket), turn_of(size, self._large, LARGE_PIXELS):
-                self._current.ticket = ticket
-                try:
-                    return self._convert(data, options, options.format or default_format)
-                finally:
-                    del self._current.ticket
-        except ClientGoneError:
-            raise
-        except MemoryError:
-            return ImageTooLargeError(
-                "The picture does not fit into the server's memory; send a smaller one."
-            )
-        except Exception as error:  # noqa: BLE001  # told of this picture; the others go on
-            return error
+    def _size(self, data: bytes, options: ConvertOptions) -> tuple[int, int]:
+        """Return what a picture's head says of its size; refuse before waiting."""
+        size = images.stored_size(data, **self._limits)
+        _check_sizes(size, options)
+        return size
 
-    def _convert(self, data: bytes, options: ConvertOptions, file_format: Format) -> Conversion:
-        self._check_current()  # large pictures have waited for one another
+    def _convert_each(
+        self,
+        files: Sequence[bytes],
+        sizes: Sequence[tuple[int, int] | Exception],
+        options: ConvertOptions,
+        default_format: Format,
+    ) -> list[Conversion | Exception]:
+        """Convert those whose size is known, as long as there is room for their results."""
+        results: list[Conversion | Exception] = []
+        room = MAX_ANSWER_PIXELS
+        file_format = options.format or default_format
+        for data, size in zip(files, sizes, strict=True):
+            if isinstance(size, Exception):
+                results.append(size)
+                continue
+            result = _try(partial(self._convert, data, options, file_format, room))
+            if isinstance(result, Conversion):
+                room -= result.num_pixels
+            results.append(result)
+        return results
+
+    def _convert(
+        self, data: bytes, options: ConvertOptions, file_format: Format, room: int
+    ) -> Conversion:
+        self._check_current()  # the pictures before it took time
         started = time.perf_counter()
-        shared = self._wide if self._current.ticket.is_alone else self._narrow
+        shared = self._wide if self.turnstile.num_pending == 1 else self._narrow
         translator = shared.in_style(options.style)
         draft_size = as_is.DRAFT_SIZE if options.align == "none" else by_faces.DRAFT_SIZE
         image, size = images.open_with_size(data, draft_size=draft_size, **self._limits)
         self._check_current()
         direction, guess = self._direction(image, options)
-        framed = _translate(translator, image, direction, options, size)
+        max_pixels = room // 2 if options.round_trip else room
+        framed = _translate(translator, image, direction, options, size, max_pixels=max_pixels)
         self._check_current()
         pictures = [_encode(picture, direction, file_format) for picture in framed.pictures]
         round_trips: list[EncodedPicture] = []
@@ -248,6 +285,20 @@ class _ServingTranslator(Translator):
         return super().run(direction, batch)
 
 
+def _try(make: Callable[[], T]) -> T | Exception:
+    """Return what is made, or why it cannot be: told of one picture, while the others go on."""
+    try:
+        return make()
+    except ClientGoneError:
+        raise
+    except MemoryError:
+        return ImageTooLargeError(
+            "The picture does not fit into the server's memory; send a smaller one."
+        )
+    except Exception as error:  # noqa: BLE001
+        return error
+
+
 def _warm_up(translator: Translator) -> None:
     """Convert an empty sheet by every generator."""
     for view, direction in _generators(translator):
@@ -285,17 +336,35 @@ def _check_sizes(size: tuple[int, int], options: ConvertOptions) -> None:
         )
 
 
+def _is_large(sizes: Sequence[tuple[int, int]], options: ConvertOptions) -> bool:
+    """Say whether pictures of these sizes, or all their results, may take much memory."""
+    if options.align == "portrait" and options.faces == "all":
+        return True  # nobody knows yet how many there are
+    results = sum(_most_result_pixels(size, options) for size in sizes)
+    return max([results, *(width * height for width, height in sizes)]) > LARGE_PIXELS
+
+
+def _most_result_pixels(size: tuple[int, int], options: ConvertOptions) -> float:
+    """Return how many pixels the results of a picture have at most, there and back."""
+    smallest = MAX_PORTRAIT if options.align == "portrait" else 1
+    side = options.size or max(smallest, _default_size(size))
+    return side * side * max(size) / min(size) * (2 if options.round_trip else 1)
+
+
 def _translate(
     translator: Translator,
     image: Image.Image,
     direction: Direction,
     options: ConvertOptions,
     original_size: tuple[int, int],
+    *,
+    max_pixels: int,
 ) -> Framed:
     """Translate a picture as it is, or by its faces."""
     size = options.size or _default_size(original_size)
     if options.align == "none":
         wanted = result_size(original_size, size)
+        check_together([wanted], max_pixels)
         as_it_is = translator.translate([image], direction, size=wanted)
         return Framed(tuple(as_it_is), (), "none", None)
     return translate_faces(
@@ -306,6 +375,7 @@ def _translate(
         faces=options.faces,
         size=options.size if options.align == "portrait" else size,
         original_size=original_size,
+        max_pixels=max_pixels,
     )
 
 

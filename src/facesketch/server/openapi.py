@@ -10,7 +10,13 @@ from pydantic import BaseModel
 import facesketch
 from facesketch.server.answers import schemas
 from facesketch.server.config import ServerConfig
-from facesketch.server.options import MAX_BATCH, MEDIA_TYPES, ConvertOptions, LegacyOptions
+from facesketch.server.options import (
+    MAX_ANSWER_PIXELS,
+    MAX_BATCH,
+    MEDIA_TYPES,
+    ConvertOptions,
+    LegacyOptions,
+)
 
 PROBLEMS = {
     401: "A key is needed.",
@@ -18,7 +24,8 @@ PROBLEMS = {
     406: "No media type that the client accepts is there.",
     413: "The request has too many bytes, or the picture too many pixels.",
     415: "The file is no picture of a kind that is read, or the request is no multipart form.",
-    422: "A field is missing, unknown or has a bad value, or the picture is broken.",
+    422: "A field is missing, unknown or has a bad value, the picture is broken, or the results "
+    "would have too many pixels.",
     429: "The client has converted too many pictures in the last minute.",
     503: "The queue is full, or the server is stopping.",
     504: "Waiting and converting took too long.",
@@ -78,8 +85,10 @@ def document(config: ServerConfig, styles: Sequence[str]) -> dict[str, Any]:
 
 
 def _conversions(config: ServerConfig, styles: Sequence[str]) -> dict[str, Any]:
+    results = f"All results of a request have at most {MAX_ANSWER_PIXELS:,} pixels together."
     limits = (
-        f"At most {config.max_upload_mb:g} MB and {config.max_megapixels:g} megapixels a picture."
+        f"At most {config.max_upload_mb:g} MB and {config.max_megapixels:g} megapixels a picture. "
+        f"{results}"
     )
     pictures = {kind: {"schema": _file("The result.")} for kind in MEDIA_TYPES}
     result = {"description": "The result.", "content": pictures | _json("Conversion")}
@@ -100,7 +109,7 @@ def _conversions(config: ServerConfig, styles: Sequence[str]) -> dict[str, Any]:
                 "operationId": "batch",
                 "summary": "Convert several pictures",
                 "description": f"Up to {MAX_BATCH} pictures in one request of at most "
-                f"{config.max_upload_mb:g} MB; one that fails does not stop the others.",
+                f"{config.max_upload_mb:g} MB; one that fails does not stop the others. {results}",
                 "requestBody": _form(
                     ConvertOptions,
                     styles,

@@ -11,6 +11,12 @@ from facesketch.weights_info import StyleName
 MAX_SIZE = 2048
 """Largest shorter side of a result that may be asked for, px."""
 
+MAX_RESULT_PIXELS = 4096 * 4096
+"""Most pixels of a result."""
+
+MAX_ANSWER_PIXELS = 4 * MAX_RESULT_PIXELS
+"""Most pixels of all results of a request, there and back."""
+
 MAX_BATCH = 16
 """Largest number of pictures in one batch request."""
 

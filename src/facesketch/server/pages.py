@@ -33,7 +33,6 @@ def studio() -> str:
     settings = {
         "version": facesketch.__version__,
         "max_upload_bytes": parts.config.max_upload_bytes,
-        "max_pixels": parts.config.max_pixels,
         "accept": ",".join(images.UPLOAD_TYPES.values()),
         "needs_key": not parts.gate.is_open(request),
         "is_local": parts.gate.is_local(request),

@@ -1,7 +1,8 @@
 """Who may convert now: a bounded queue, first come first served.
 
 Every request that converts is `admitted` (or refused at once), then waits for its `turn`. Only
-those that have one hold decoded pictures, so memory is bounded.
+those that have one hold decoded pictures and results, and of large ones there is one at a time, so
+memory is bounded.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -50,7 +50,7 @@ class Ticket:
         self._deadline = time.monotonic() + time_limit_s
         self.is_gone = is_gone
         self.called = threading.Event()
-        self.is_alone = False
+        self.is_large = False
 
     @property
     def remaining_s(self) -> float:
@@ -79,9 +79,10 @@ class Turnstile:
         self._time_limit_s = time_limit_s
         self._lock = threading.Lock()
         self._left = threading.Condition(self._lock)
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: list[Ticket] = []
         self._num_pending = 0
         self._num_running = 0
+        self._num_large = 0
         self._is_closed = False
         self._mean_turn_s = 0.1  # running mean, for Retry-After
 
@@ -96,12 +97,12 @@ class Turnstile:
         return self._is_closed
 
     @contextmanager
-    def admitted(self, is_gone: Callable[[], bool], *, num_turns: int = 1) -> Iterator[Ticket]:
+    def admitted(self, is_gone: Callable[[], bool], *, num_pictures: int = 1) -> Iterator[Ticket]:
         """Hold a place in the queue.
 
         Args:
             is_gone: Says whether the client has left; asked before the turn and between steps.
-            num_turns: How many turns the request needs; each adds to its time limit.
+            num_pictures: How many pictures the request has; each adds to its time limit.
 
         Raises:
             OverloadedError: If the queue is full or closed.
@@ -117,20 +118,25 @@ class Turnstile:
                 )
             self._num_pending += 1
         try:
-            yield Ticket(self._time_limit_s * num_turns, is_gone)
+            yield Ticket(self._time_limit_s * num_pictures, is_gone)
         finally:
             with self._lock:
                 self._num_pending -= 1
                 self._left.notify_all()
 
     @contextmanager
-    def turn(self, ticket: Ticket) -> Iterator[None]:
+    def turn(self, ticket: Ticket, *, is_large: bool = False) -> Iterator[None]:
         """Wait for a turn, and hold it.
+
+        Args:
+            ticket: The request's place.
+            is_large: Wait for the turns of other large requests to end; small ones may overtake.
 
         Raises:
             ClientGoneError: If the client left meanwhile.
             TimeLimitError: If the time was up first.
         """
+        ticket.is_large = is_large
         self._wait(ticket)
         started = time.monotonic()
         try:
@@ -140,6 +146,7 @@ class Turnstile:
         finally:
             with self._lock:
                 self._num_running -= 1
+                self._num_large -= is_large
                 self._call_next()
 
     def close(self, timeout_s: float) -> bool:
@@ -150,8 +157,6 @@ class Turnstile:
 
     def _wait(self, ticket: Ticket) -> None:
         with self._lock:
-            ticket.is_alone = self._num_pending == 1
-            ticket.called.clear()  # a ticket may have several turns, one after the other
             self._waiting.append(ticket)
             self._call_next()
         if ticket.called.wait(ticket.remaining_s):
@@ -163,13 +168,17 @@ class Turnstile:
         raise TimeLimitError(ticket.time_limit_s)
 
     def _call_next(self) -> None:
-        while self._waiting and self._num_running < self._num_turns:
-            self._num_running += 1
-            self._waiting.popleft().called.set()
+        for ticket in list(self._waiting):
+            if self._num_running < self._num_turns and not (ticket.is_large and self._num_large):
+                self._call(ticket)
+
+    def _call(self, ticket: Ticket) -> None:
+        self._waiting.remove(ticket)
+        self._num_running += 1
+        self._num_large += ticket.is_large
+        ticket.called.set()
 
     def _drop_the_gone(self) -> None:
         """Call those whose clients have left out of turn: they find that out, and leave."""
         for ticket in [ticket for ticket in self._waiting if ticket.is_gone()]:
-            self._waiting.remove(ticket)
-            self._num_running += 1
-            ticket.called.set()
+            self._call(ticket)

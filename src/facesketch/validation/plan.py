@@ -6,7 +6,7 @@ from facesketch.config import TrainConfig
 from facesketch.data.dataset import Domains, find_domains
 from facesketch.data.pens import numbers_by_style
 from facesketch.data.sampler import steps_per_epoch
-from facesketch.errors import MissingExtraError, MissingPackageError
+from facesketch.errors import DataError, MissingExtraError, MissingPackageError
 from facesketch.images import Domain
 
 NUM_IMAGES = 200
@@ -54,19 +54,14 @@ def why_not(config: TrainConfig, domains: Domains | None) -> str | None:
     Args:
         config: Settings.
         domains: The validation split, if there is one.
-
-    Raises:
-        DataError: If a style has no sketches in it.
     """
     if not config.validate_every:
         return "validate_every is 0"
     if domains is None:
         return "there is no validation split, which --data ROOT has in ROOT/val"
-    for domain, count in num_images(config, domains).items():
-        if count < MIN_IMAGES:
-            styles = ", the same number of each style" if config.styles else ""
-            root = domains.folder(domain).root
-            return f"{root} gives {count} images{styles}, and {MIN_IMAGES} are needed"
+    too_few = _too_few(config, domains)
+    if too_few is not None:
+        return too_few
     try:
         import facesketch.validation.measure  # noqa: PLC0415
         import facesketch.validation.plot  # noqa: F401, PLC0415
@@ -77,4 +72,18 @@ def why_not(config: TrainConfig, domains: Domains | None) -> str | None:
         return str(MissingExtraError("measuring", "train,evaluate"))
     except MissingPackageError as error:
         return str(error)
+    return None
+
+
+def _too_few(config: TrainConfig, domains: Domains) -> str | None:
+    """Say which images are missing to validate; None where there are enough."""
+    try:
+        counts = num_images(config, domains)
+    except DataError as error:
+        return str(error)
+    for domain, count in counts.items():
+        if count < MIN_IMAGES:
+            styles = ", the same number of each style" if config.styles else ""
+            root = domains.folder(domain).root
+            return f"{root} gives {count} images{styles}, and {MIN_IMAGES} are needed"
     return None

@@ -50,7 +50,7 @@ export async function convert(picture, options, signal, onWait) {
   for (let tries = 1; ; tries += 1) {
     try {
       const response = await post(picture, options, "application/json", signal);
-      return await response.json();
+      return await reach(response.json());
     } catch (error) {
       if (!(error instanceof ApiError) || error.retryAfterMs === null || tries === MAX_TRIES) throw error;
       await countDown(error.retryAfterMs, signal, onWait);
@@ -68,7 +68,7 @@ export async function convert(picture, options, signal, onWait) {
  */
 export async function convertFrame(picture, options, signal) {
   const response = await post(picture, options, "image/jpeg", signal);
-  return response.blob();
+  return reach(response.blob());
 }
 
 /**
@@ -105,18 +105,25 @@ async function post(picture, options, accept, signal) {
   for (;;) {
     signal.throwIfAborted();
     const headers = { Accept: `${accept}, application/problem+json`, ...keyHeaders() };
-    const response = await reach({ method: "POST", body, headers, signal });
+    const response = await reach(fetch(ADDRESS, { method: "POST", body, headers, signal }));
     if (response.ok) return response;
     if (response.status !== 401) throw await refusal(response);
     await askForKey();
   }
 }
 
-async function reach(request) {
+/**
+ * Wait for the server, whose silence becomes a sentence.
+ *
+ * @template T
+ * @param {Promise<T>} answer An answer that begins, or the rest of it.
+ * @returns {Promise<T>}
+ */
+export async function reach(answer) {
   try {
-    return await fetch(ADDRESS, request);
+    return await answer;
   } catch (error) {
-    if (request.signal.aborted) throw error;
+    if (error.name === "AbortError") throw error;
     throw new ApiError("The server cannot be reached. See that it still runs, then try again.");
   }
 }
@@ -126,7 +133,7 @@ async function refusal(response) {
   const seconds = Number(response.headers.get("Retry-After")) || 1;
   const retryAfterMs = isBusy ? seconds * 1000 : null;
   const isProblem = response.headers.get("Content-Type")?.includes("application/problem+json");
-  const problem = isProblem ? await response.json() : {};
+  const problem = isProblem ? await reach(response.json()) : {};
   const sentence = problem.detail ?? `The server answered ${response.status}; try again, or try another picture.`;
   return new ApiError(sentence, retryAfterMs);
 }

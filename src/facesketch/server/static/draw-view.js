@@ -57,9 +57,11 @@ export class DrawView {
 
   #changed() {
     this.#isChanged = true;
+    const focused = document.activeElement;
     byId("undo").disabled = !this.#board.hasLines;
     byId("wipe").disabled = !this.#board.hasLines;
     byId("keep-drawing").disabled = this.#board.isBlank;
+    if (focused.disabled) byId("board").focus({ preventScroll: true }); // or focus would be lost
     if (this.#board.isBlank) this.#hide();
     this.#loop.start(); // if an error ended it
     this.#loop.poke();

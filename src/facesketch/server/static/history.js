@@ -21,6 +21,7 @@ export class Visit {
     this.#clear.addEventListener("click", () => {
       this.clear();
       onClear();
+      byId("stage").focus({ preventScroll: true }); // this button is gone
     });
     this.#draw();
   }

@@ -1,6 +1,7 @@
 /** The API key: from the address (#key=...) or asked for, kept until the tab is closed. */
 
 import { byId } from "./settings.js";
+import { forTab } from "./storage.js";
 
 const CAN_BE_SENT = /^[!-~]+$/; // headers carry ASCII
 const NAME = "facesketch-key";
@@ -16,18 +17,18 @@ export function takeKeyFromAddress() {
   const words = location.hash.slice(1).replaceAll("+", "%2B"); // a plus is one here, and no space
   const key = new URLSearchParams(words).get("key");
   if (!key) return;
-  if (CAN_BE_SENT.test(key)) sessionStorage.setItem(NAME, key);
+  if (CAN_BE_SENT.test(key)) forTab.set(NAME, key);
   history.replaceState(null, "", location.pathname + location.search);
 }
 
 /** @returns {boolean} Whether there is a key, right or wrong. */
 export function hasKey() {
-  return sessionStorage.getItem(NAME) !== null;
+  return forTab.get(NAME) !== null;
 }
 
 /** @returns {Record<string, string>} Headers that carry the key, if there is one. */
 export function keyHeaders() {
-  const key = sessionStorage.getItem(NAME);
+  const key = forTab.get(NAME);
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
@@ -53,7 +54,7 @@ function ask() {
       const key = field.value.trim();
       if (dialog.returnValue === "ok" && key) {
         // What no header can carry is wrong too; the server will say so.
-        sessionStorage.setItem(NAME, CAN_BE_SENT.test(key) ? key : "-");
+        forTab.set(NAME, CAN_BE_SENT.test(key) ? key : "-");
         resolve();
       } else {
         reject(new DOMException("No key was given.", "AbortError"));

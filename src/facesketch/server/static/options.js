@@ -1,6 +1,7 @@
 /** Direction, style and framing, as the person chose them. */
 
 import { byId } from "./settings.js";
+import { forTab } from "./storage.js";
 
 const STYLE_NAME = "facesketch-style";
 const form = /** @type {HTMLFormElement} */ (byId("options"));
@@ -39,7 +40,7 @@ export function listenToOptions(onChange) {
   };
   form.addEventListener("change", () => {
     follow();
-    if (styles) sessionStorage.setItem(STYLE_NAME, form.elements.style.value);
+    if (styles) forTab.set(STYLE_NAME, form.elements.style.value);
     onChange();
   });
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -69,6 +70,6 @@ export function offerStyles(direction) {
 /** Take the style that was chosen before the page was loaded again, if it is still there. */
 function recallStyle() {
   if (!styles) return;
-  const known = [...form.elements.style].find((radio) => radio.value === sessionStorage.getItem(STYLE_NAME));
+  const known = [...form.elements.style].find((radio) => radio.value === forTab.get(STYLE_NAME));
   if (known) known.checked = true;
 }

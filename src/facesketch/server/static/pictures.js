@@ -1,6 +1,6 @@
 /** Pictures come in: chosen, dropped, pasted, or one of the samples. */
 
-import { ApiError } from "./api.js";
+import { ApiError, reach } from "./api.js";
 import { sizeInWords } from "./messages.js";
 import { byId, settings } from "./settings.js";
 
@@ -75,9 +75,9 @@ function sourceOf(file) {
 }
 
 async function fetchSample(url) {
-  const response = await fetch(url);
+  const response = await reach(fetch(url));
   if (!response.ok) throw new ApiError("The sample did not come; reload the page and try again.");
-  return { blob: await response.blob(), name: stemOf(url.split("/").at(-1)) };
+  return { blob: await reach(response.blob()), name: stemOf(url.split("/").at(-1)) };
 }
 
 function stemOf(name) {

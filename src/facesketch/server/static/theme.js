@@ -1,5 +1,7 @@
 /** Light, dark, or as the system has it until the person chooses. */
 
+import { forSite } from "./storage.js";
+
 const NAME = "facesketch-theme";
 const root = document.documentElement;
 const systemIsDark = matchMedia("(prefers-color-scheme: dark)");
@@ -8,7 +10,7 @@ function isDark() {
   return root.dataset.theme ? root.dataset.theme === "dark" : systemIsDark.matches;
 }
 
-const chosen = localStorage.getItem(NAME);
+const chosen = forSite.get(NAME);
 if (chosen === "light" || chosen === "dark") root.dataset.theme = chosen;
 
 document.getElementById("theme").addEventListener("click", () => {
@@ -16,8 +18,8 @@ document.getElementById("theme").addEventListener("click", () => {
   // Back at what the system has: follow it again.
   if (isDark() === systemIsDark.matches) {
     delete root.dataset.theme;
-    localStorage.removeItem(NAME);
+    forSite.remove(NAME);
   } else {
-    localStorage.setItem(NAME, root.dataset.theme);
+    forSite.set(NAME, root.dataset.theme);
   }
 });

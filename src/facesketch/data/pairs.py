@@ -1,0 +1,78 @@
+"""Which photos and sketches go together, and which of them training cannot crop alike."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TypeAlias
+
+SIDE_PX = 256
+"""Shorter side at which the shapes of a pair are compared."""
+
+TOLERANCE_PX = 2
+"""How far their sides may differ then, as in training."""
+
+Sizes: TypeAlias = dict[str, tuple[int, int]]
+"""Width and height of images that decode, upright, by path."""
+
+
+@dataclass(frozen=True)
+class PairReport:
+    """Which photos and sketches of a split go together: equal relative path but for the suffix.
+
+    Sketches in a folder of their style go with the photos that have their path below it.
+
+    Attributes:
+        split: "train", "val" or "test".
+        num_pairs: Sketches that have a photo.
+        photos_without_sketch: Photos that no sketch goes with.
+        sketches_without_photo: Sketches that go with no photo.
+        other_shapes: Pairs, photo first, that training cannot crop alike.
+    """
+
+    split: str
+    num_pairs: int
+    photos_without_sketch: list[str]
+    sketches_without_photo: list[str]
+    other_shapes: list[tuple[str, str]]
+
+
+def find_pairs(
+    split: str, photos: tuple[str, list[str]], sketches: tuple[str, list[str]], sizes: Sizes
+) -> PairReport:
+    """Match photos and sketches of a split by their path without suffix.
+
+    Args:
+        split: "train", "val" or "test".
+        photos: A folder, and the images in it.
+        sketches: Likewise.
+        sizes: Of all images.
+    """
+    photo_of = _stems(*photos)
+    partners = {  # by sketch
+        path: photo_of.get(stem) or photo_of.get(stem.partition(os.sep)[2])
+        for stem, path in _stems(*sketches).items()
+    }
+    pairs = [(photo, path) for path, photo in partners.items() if photo is not None]
+    paired = {photo for photo, _ in pairs}
+    return PairReport(
+        split,
+        len(pairs),
+        [photo for photo in photo_of.values() if photo not in paired],
+        [path for path, photo in partners.items() if photo is None],
+        [pair for pair in pairs if not _is_one_shape(*map(sizes.get, pair))],
+    )
+
+
+def _stems(folder: str, paths: list[str]) -> dict[str, str]:
+    """Return the paths by what they are below the folder, without suffix."""
+    start = 0 if folder == os.curdir else len(os.path.join(folder, ""))  # noqa: PTH118
+    return {os.path.splitext(path)[0][start:]: path for path in paths}  # noqa: PTH122
+
+
+def _is_one_shape(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:
+    """Say whether training can crop two pictures alike; None is one that it cannot read."""
+    if a is None or b is None:
+        return True
+    pairs = zip(a, b, strict=True)
+    return all(SIDE_PX * abs(x / min(a) - y / min(b)) <= TOLERANCE_PX for x, y in pairs)
