@@ -87,17 +87,22 @@ def test_a_busy_server_is_waited_for(studio: Studio) -> None:
     expect(studio.result()).to_be_visible()
 
 
+def give_the_key_once(studio: Studio) -> None:
+    """Answer the question for the key; it serves for the next picture too."""
+    studio.find("#key").fill(KEY)
+    studio.page.keyboard.press("Enter")
+    expect(studio.result()).to_be_visible()
+    studio.choose(DRAWING)
+    expect(studio.find("#history li")).to_have_count(2)
+
+
 def test_a_stranger_is_asked_for_the_key_once(open_studio: Any) -> None:
     studio = open_studio(**STRANGER)
     studio.choose(PHOTO)
     studio.find("#key").fill("a-wrong-key")
     studio.page.keyboard.press("Enter")
     expect(studio.find("#key-note")).to_contain_text("not accepted")
-    studio.find("#key").fill(KEY)
-    studio.page.keyboard.press("Enter")
-    expect(studio.result()).to_be_visible()
-    studio.choose(DRAWING)
-    expect(studio.find("#history li")).to_have_count(2)
+    give_the_key_once(studio)
 
 
 def test_who_has_no_key_can_cancel(open_studio: Any) -> None:
@@ -172,11 +177,7 @@ def test_the_studio_works_where_the_browser_may_keep_nothing(open_studio: Any) -
     expect(studio.find("html")).not_to_have_attribute("data-theme", "dark")
     studio.page.get_by_role("radio", name="Edge").check(force=True)
     studio.choose(PHOTO)
-    studio.find("#key").fill(KEY)
-    studio.page.keyboard.press("Enter")
-    expect(studio.result()).to_be_visible()
-    studio.choose(DRAWING)
-    expect(studio.find("#history li")).to_have_count(2)
+    give_the_key_once(studio)
 
 
 def test_focus_is_not_lost_with_the_button_that_cleared(studio: Studio) -> None:

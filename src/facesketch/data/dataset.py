@@ -21,6 +21,7 @@ from facesketch.data.augment import redraw
 from facesketch.data.batch import Batch
 from facesketch.data.files import ImageFolder, ImageList, Source
 from facesketch.data.packed import find_packed, is_pack
+from facesketch.data.pairs import PAIR_TOLERANCE
 from facesketch.data.pens import make_pens
 from facesketch.data.sampler import (
     Draw,
@@ -35,9 +36,6 @@ from facesketch.listing import walk
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""
-
-PAIR_TOLERANCE = 2
-"""Pixels that the sides of a pair may differ by once resized."""
 
 MAX_ATTEMPTS = 20
 """Broken images met in a row for one sample before giving up."""

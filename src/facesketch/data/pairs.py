@@ -9,8 +9,8 @@ from typing import TypeAlias
 SIDE_PX = 256
 """Shorter side at which the shapes of a pair are compared."""
 
-TOLERANCE_PX = 2
-"""How far their sides may differ then, as in training."""
+PAIR_TOLERANCE = 2
+"""Pixels that the sides of a pair may differ by once resized, here and in training."""
 
 Sizes: TypeAlias = dict[str, tuple[int, int]]
 """Width and height of images that decode, upright, by path."""
@@ -75,4 +75,4 @@ def _is_one_shape(a: tuple[int, int] | None, b: tuple[int, int] | None) -> bool:
     if a is None or b is None:
         return True
     pairs = zip(a, b, strict=True)
-    return all(SIDE_PX * abs(x / min(a) - y / min(b)) <= TOLERANCE_PX for x, y in pairs)
+    return all(SIDE_PX * abs(x / min(a) - y / min(b)) <= PAIR_TOLERANCE for x, y in pairs)
