@@ -188,14 +188,15 @@ def test_a_plan_takes_little_more_memory_than_the_names(weights_dir: Path) -> No
     for index in range(count):  # to do: half of what is there
         Path("in", f"a{index:06}.png").touch()
         Path("in", f"{index:06}_sketch.png").touch()
-    plan_jobs(["in"], output=Path("out"))
-    tracemalloc.start()
-    plan = plan_jobs(["in"], output=Path("out"))
-    kept, _ = tracemalloc.get_traced_memory()
+    kept = []
+    for _ in range(3):  # Python's own table of names may grow within one of them, hardly in two
+        tracemalloc.start()
+        plan = plan_jobs(["in"], output=Path("out"))
+        kept.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
     beside = plan_jobs(["in"])
-    tracemalloc.stop()
     assert (len(plan.done), len(plan.jobs)) == (count, 2 * count)
-    assert kept / (3 * count) < 150  # bytes a picture; a Path alone has more
+    assert sorted(kept)[1] / (3 * count) < 150  # bytes a picture; a Path alone has more
     assert (beside.num_left_out, len(beside.left_out)) == (count, MAX_LEFT_OUT)
     tasks = convert_all(plan.jobs, Settings(weights_dir), num_workers=1)
     assert str(next(tasks).error).startswith("in/000000_sketch.png is ")
