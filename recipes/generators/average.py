@@ -11,7 +11,8 @@ has the share that follows it, 1 if none does, of the sum of all; a share may be
 stands for its newest checkpoint; the file of another one may be given.
 
 `--lighter X` adds X to what the last layer of photo2sketch hands to its tanh: ink grows lighter,
-grays more than black, and the paper stays as it is.
+grays more than black, and the paper stays as it is. `--clean-paper X` is the setting of that name
+in place of the last run's.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ def main() -> None:
             f"--{direction}", type=_part, nargs="+", required=True, metavar="RUN[=SHARE]"
         )
     parser.add_argument("--lighter", type=float, default=0.0, metavar="X")
+    parser.add_argument("--clean-paper", type=float, metavar="X")
     args = parser.parse_args()
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
@@ -49,11 +51,14 @@ def main() -> None:
     sums = {direction: _sum(getattr(args, direction), direction) for direction in DIRECTIONS}
     sums["photo2sketch"][LAST_BIAS] += args.lighter
     last, _ = getattr(args, DIRECTIONS[-1])[-1]
+    settings = last.settings
+    if args.clean_paper is not None:
+        settings = settings.model_copy(update={"clean_paper": args.clean_paper})
     print(
         checkpoint.save(
             args.out,
             step=last.step,
-            settings=last.settings,
+            settings=settings,
             environment=last.environment,
             data_fingerprint=last.data_fingerprint,
             state=last.state

@@ -98,6 +98,10 @@ class TrainConfig(BaseModel):
     sketch_channels: Literal[1, 3] = setting(
         1, "Model", "channels", "1 treats sketches as grayscale, 3 as the paper does."
     )
+    clean_paper: float = setting(
+        0.0, "Model", "share of black",
+        "Ink in sketches that is lighter becomes paper (compact alone); 0 leaves all.", ge=0, le=0.5,
+    )  # fmt: skip
     discriminator: Literal["patch", "projected"] = setting(
         "patch",
         "Model",
@@ -320,6 +324,8 @@ class TrainConfig(BaseModel):
             )
         if len(self.style_names) > 1 and self.generator != "compact":
             raise ValueError(f"generator {self.generator} has one style; several need compact")
+        if self.clean_paper and self.generator != "compact":
+            raise ValueError(f"generator {self.generator} has no clean_paper; compact has")
         multiple = 16 if self.generator == "compact" else 4
         if self.image_size % multiple:
             raise ValueError(

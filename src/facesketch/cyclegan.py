@@ -53,9 +53,11 @@ class Generated:
 
 def build_generator(config: TrainConfig, direction: Direction) -> Generator:
     """Build one untrained generator of a run."""
-    num_styles = len(config.style_names) if direction == "photo2sketch" else 1
     channels = channels_of(config, direction)
-    return generator(config.generator, *channels, config.upsample, num_styles)
+    if direction == "sketch2photo":
+        return generator(config.generator, *channels, config.upsample)
+    num_styles = len(config.style_names)
+    return generator(config.generator, *channels, config.upsample, num_styles, config.clean_paper)
 
 
 def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:

@@ -98,6 +98,7 @@ def export_run(
             size_multiple=network.size_multiple,
             style=style,
             styles=config.style_names if config.styles else (),
+            clean_paper=config.clean_paper if direction == "photo2sketch" else 0,
             training_data=changed.training_data or describe_data(config),
             step=saved.step,
             licence=changed.licence,

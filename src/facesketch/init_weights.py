@@ -49,7 +49,10 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     try:
         if not checkpoint.list_checkpoints(source):
             for direction, paths in _exported_files(source, config).items():
-                load_folded(generators[direction], [read_onnx(path) for path in paths])
+                files = [read_onnx(path) for path in paths]
+                load_folded(generators[direction], [parameters for _, parameters in files])
+                if direction == "photo2sketch":
+                    _compare_paper(config, source, files[0][0].clean_paper)
             _log.info("Generators from %s; discriminators start anew.", source)
             return
         saved = checkpoint.load_latest(source)
@@ -61,6 +64,7 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
             f"sketch_channels={config.sketch_channels} and upsample={config.upsample}; set these "
             "as they were trained."
         ) from error
+    _compare_paper(config, source, saved.settings.clean_paper)
     _load_discriminators(model, config, saved)
 
 
@@ -117,6 +121,15 @@ def _exported_files(source: Path, config: TrainConfig) -> dict[Direction, list[P
     }
 
 
+def _compare_paper(config: TrainConfig, source: Path, former: float) -> None:
+    if former != config.clean_paper:
+        _log.warning(
+            "The generators of %s were made with clean_paper %g, this run has %g: its drawings "
+            "begin otherwise. To begin with theirs, set it to the same.",
+            source, former, config.clean_paper,
+        )  # fmt: skip
+
+
 def _load_generator(
     network: nn.Module, direction: Direction, config: TrainConfig, saved: checkpoint.Checkpoint
 ) -> None:
@@ -147,8 +160,8 @@ def _load_discriminators(
     _log.info("Generators%s from %s%s.", "".join(f", {n}" for n in loaded), saved.path, anew)
 
 
-def read_onnx(path: Path) -> dict[str, Tensor]:
-    """Read the parameters of an exported generator by name.
+def read_onnx(path: Path) -> tuple[WeightsInfo, dict[str, Tensor]]:
+    """Read what an exported generator says of itself, and its parameters by name.
 
     Raises:
         WeightsError: If the file is missing or was not written by `facesketch export`.
@@ -165,8 +178,8 @@ def read_onnx(path: Path) -> dict[str, Tensor]:
     except Exception as error:
         raise WeightsError(f"{path} is no ONNX file ({type(error).__name__}).") from error
     restore_floats(model)
-    WeightsInfo.from_metadata({p.key: p.value for p in model.metadata_props}, str(path))
-    return {
+    info = WeightsInfo.from_metadata({p.key: p.value for p in model.metadata_props}, str(path))
+    return info, {
         tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
         for tensor in model.graph.initializer
     }

@@ -67,6 +67,9 @@ class WeightsInfo(BaseModel):
     styles: tuple[StyleName, ...] = Field(
         default=(), description="All styles that were learned with it, the default first."
     )
+    clean_paper: float = Field(
+        default=0, ge=0, le=0.5, description="Share of black below which ink becomes paper in it."
+    )
     training_data: str = Field(description="What it learned from.")
     step: int = Field(ge=0, description="Training steps.")
     licence: str = Field(description="Licence of the weights.")

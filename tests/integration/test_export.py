@@ -220,6 +220,31 @@ def test_training_can_start_from_exported_files(run: Path, weights: Path) -> Non
         torch.testing.assert_close(from_onnx.gen_photo2sketch(photo), expected, atol=1e-4, rtol=0)
 
 
+def test_cleaned_paper_is_exported_and_said_when_training_starts_without_it(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = load_latest(run).settings.model_dump(exclude_none=True)
+    settings |= {"clean_paper": 0.3, "out": tmp_path / "run"}
+    clean = train(build_config("compact", settings)).run
+    export.export_run(clean, tmp_path / "weights")
+    translator = Translator(tmp_path / "weights")
+    thresholds = [translator.info(way).clean_paper for way in ("photo2sketch", "sketch2photo")]
+    assert thresholds == [0.3, 0]
+    drawn = translator.run("photo2sketch", noise())
+    assert (drawn == 1).any()
+    for source in (clean, tmp_path / "weights"):
+        for threshold in (0.3, 0):
+            caplog.clear()
+            config = build_config("compact", settings | {"clean_paper": threshold})
+            model = CycleGAN(config)
+            load_networks(model, config, source)
+            with torch.inference_mode():
+                again = model.gen_photo2sketch(torch.from_numpy(noise())).numpy()
+            is_same = threshold == 0.3
+            assert np.allclose(again, drawn, atol=1e-3) == is_same
+            assert ("set it to the same" in caplog.text) != is_same
+
+
 def test_a_generator_of_a_style_is_named_after_it_and_training_can_start_from_it(
     weights: Path, tmp_path: Path
 ) -> None:

@@ -40,10 +40,12 @@ def test_runs_and_their_files_are_summed_by_their_shares(run: Path, tmp_path: Pa
         *("--photo2sketch", f"{first}=3", f"{run}=-1"),
         *("--sketch2photo", str(first), str(run)),
         *("--lighter", "0.25"),
+        *("--clean-paper", "0.1"),
     )
     assert done.returncode == 0, done.stderr
     summed, a, b = load_latest(tmp_path / "sum"), load(first), load_latest(run)
-    assert (summed.step, summed.settings) == (b.step, b.settings)
+    settings = b.settings.model_copy(update={"clean_paper": 0.1})
+    assert (summed.step, summed.settings) == (b.step, settings)
     shares = {"photo2sketch": (1.5, -0.5), "sketch2photo": (0.5, 0.5)}
     for direction, (of_a, of_b) in shares.items():
         in_a, in_b = a.generator_state(direction), b.generator_state(direction)

@@ -161,7 +161,9 @@ def test_sketches_in_folders_of_styles_have_their_photos(root: Path) -> None:
     )
 
 
-def test_pairs_that_cannot_be_cropped_alike_are_named(root: Path) -> None:
+def test_pairs_that_cannot_be_cropped_alike_are_named(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     photo, sketch = (root / "train" / name / "1.png" for name in ("photos", "sketches"))
     picture((160, 201)).save(photo)
     assert check_root(root).warnings == []
@@ -170,6 +172,7 @@ def test_pairs_that_cannot_be_cropped_alike_are_named(root: Path) -> None:
     assert report.ok
     assert report.pairs[0].other_shapes == [(str(photo), str(sketch))]
     assert f"train: 1 pair of two shapes (for instance {photo} and {sketch})" in report.warnings[0]
+    assert f"Pairs of two shapes, train\n  {photo} and {sketch}\n" in run(capsys, root)[1]
 
 
 def test_pairs_are_found_from_within_the_folder(

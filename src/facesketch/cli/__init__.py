@@ -135,10 +135,7 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0911  # one return an ending
     except FacesketchError as error:
         if debug:
             raise
-        from facesketch.console import printable  # noqa: PLC0415
-
-        lines = str(error).splitlines()
-        click.echo("facesketch: " + "\n".join(map(printable, lines)), err=True)
+        _complain(str(error))
         return error.exit_code
     except BrokenPipeError:
         sys.stderr.close()
@@ -146,10 +143,15 @@ def _run(argv: list[str]) -> int:  # noqa: PLR0911  # one return an ending
     except Exception as error:  # the one place where a bug becomes a sentence
         if debug:
             raise
-        click.echo(
-            f"facesketch: unexpected {type(error).__name__}: {error}; "
-            "run again with --debug to see where.",
-            err=True,
+        _complain(
+            f"unexpected {type(error).__name__}: {error}; run again with --debug to see where."
         )
         return 1
     return 0
+
+
+def _complain(text: str) -> None:
+    """Write an error, its file names without control characters."""
+    from facesketch.console import printable  # noqa: PLC0415
+
+    click.echo("facesketch: " + "\n".join(map(printable, text.splitlines())), err=True)

@@ -120,6 +120,8 @@ def _show_names(console: Console, report: DataReport) -> None:
         if pair.num_pairs:
             _list(console, f"Photos without a sketch, {pair.split}", pair.photos_without_sketch)
             _list(console, f"Sketches without a photo, {pair.split}", pair.sketches_without_photo)
+        shapes = [" and ".join(names) for names in pair.other_shapes]
+        _list(console, f"Pairs of two shapes, {pair.split}", shapes)
     _list(console, "Small", [name for f in report.folders for name in f.small])
     for heading, groups in {
         "In more than one split": report.duplicates.across_splits,

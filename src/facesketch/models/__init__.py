@@ -28,12 +28,13 @@ def generator(
     out_channels: int,
     upsample: Literal["transpose", "resize"] = "resize",
     num_styles: int = 1,
+    paper_threshold: float = 0.0,
 ) -> Generator:
     """Build a generator by name; images in and out are (B, C, H, W), range [-1, 1].
 
-    Several styles are for compact alone.
+    Several styles, and a threshold below which ink is paper, are for compact alone.
     """
     if name == "compact":
-        return CompactGenerator(in_channels, out_channels, num_styles)
+        return CompactGenerator(in_channels, out_channels, num_styles, paper_threshold)
     num_blocks = {"resnet6": 6, "resnet9": 9}[name]
     return ResNetGenerator(in_channels, out_channels, num_blocks, upsample)

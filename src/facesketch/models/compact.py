@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facesketch.models.layers import RELU_GAIN, WSConv2d
+from facesketch.models.layers import RELU_GAIN, WSConv2d, clean_paper
 
 
 class NormFreeBlock(nn.Module):
@@ -41,8 +41,15 @@ class CompactGenerator(nn.Module):
     size_multiple = 16
     encoder_channels = (32, 64, 128, 160)
 
-    def __init__(self, in_channels: int, out_channels: int, num_styles: int = 1) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_styles: int = 1,
+        paper_threshold: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.paper_threshold = paper_threshold
         self.stem = WSConv2d(4 * in_channels, 32, 3, scale=1.0)
         self.down1 = WSConv2d(32, 64, 3, stride=2)
         self.enc1 = NormFreeBlock(64)
@@ -73,7 +80,8 @@ class CompactGenerator(nn.Module):
         x = self.dec1(quarter + _twice(self.up2(F.relu(x))), style)
         x = self.dec0(half + _twice(self.up1(F.relu(x))), style)
         x = self.up0(_twice(F.relu(x)), style)  # (B, 16, H, W)
-        return torch.tanh(self.head(F.relu(x)))
+        x = torch.tanh(self.head(F.relu(x)))
+        return clean_paper(x, self.paper_threshold) if self.paper_threshold else x
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Return the encoder's maps: (B, 32, H/2, W/2), then 64, 128 and 160 channels."""
