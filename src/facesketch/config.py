@@ -100,7 +100,8 @@ class TrainConfig(BaseModel):
     )
     clean_paper: float = setting(
         0.0, "Model", "share of black",
-        "Ink in sketches that is lighter becomes paper (compact alone); 0 leaves all.", ge=0, le=0.5,
+        "Ink in sketches that is lighter becomes paper (compact alone); 0 leaves all.",
+        ge=0, le=0.5,
     )  # fmt: skip
     discriminator: Literal["patch", "projected"] = setting(
         "patch",

@@ -56,8 +56,13 @@ def build_generator(config: TrainConfig, direction: Direction) -> Generator:
     channels = channels_of(config, direction)
     if direction == "sketch2photo":
         return generator(config.generator, *channels, config.upsample)
-    num_styles = len(config.style_names)
-    return generator(config.generator, *channels, config.upsample, num_styles, config.clean_paper)
+    return generator(
+        config.generator,
+        *channels,
+        config.upsample,
+        num_styles=len(config.style_names),
+        paper_threshold=config.clean_paper,
+    )
 
 
 def channels_of(config: TrainConfig, direction: Direction) -> tuple[Channels, Channels]:

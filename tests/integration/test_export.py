@@ -264,7 +264,8 @@ def test_a_generator_of_a_style_is_named_after_it_and_training_can_start_from_it
 
 
 def test_training_can_start_from_the_shipped_weights() -> None:
-    config = build_config("compact", {})
+    threshold = Translator().info("photo2sketch").clean_paper
+    config = build_config("compact", {"clean_paper": threshold})
     model = CycleGAN(config)
     load_networks(model, config, Path("shipped"))
     photo = noise()

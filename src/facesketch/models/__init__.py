@@ -27,6 +27,7 @@ def generator(
     in_channels: int,
     out_channels: int,
     upsample: Literal["transpose", "resize"] = "resize",
+    *,
     num_styles: int = 1,
     paper_threshold: float = 0.0,
 ) -> Generator:
