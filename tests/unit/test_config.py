@@ -41,6 +41,7 @@ BAD_VALUES: list[tuple[str, object]] = [
     ("cycle_noise", -0.1),
     ("cycle_noise", 2),
     ("cycle_blur", -1),
+    ("clean_paper", 0.6),
     ("diff_augment", "colour"),
     ("styles", "line,Thick"),
     ("styles", "line,"),
