@@ -178,7 +178,8 @@ def clean_paper(drawing: Tensor, threshold: float) -> Tensor:
 
     Drawings by hand are black on white once their paper is cleaned; a network leaves a tint in
     every place that it is unsure of. The fade makes that a continuous function, so that exported
-    files agree; there is no convolution in it and nothing to learn.
+    files agree; there is no convolution in it and nothing to learn. It is computed of x itself,
+    which takes half the time: v is the lesser of two inks, so its x is the greater.
 
     Args:
         drawing: (B, C, H, W), range [-1, 1].
@@ -187,11 +188,11 @@ def clean_paper(drawing: Tensor, threshold: float) -> Tensor:
     Returns:
         The same shape and range.
     """
-    ink = (1 - drawing) / 2
-    begin, end = (1 - SHEER) * threshold, (1 + SHEER) * threshold
-    ink = torch.minimum(ink, F.relu(ink - begin) * (end / (end - begin)))
-    around = F.avg_pool2d(ink, 3, stride=1, padding=1, count_include_pad=False)
-    return 1 - 2 * torch.lerp(ink, around, SOFT)
+    slope = (1 + SHEER) / (2 * SHEER)
+    faded = (slope * drawing + 1 - slope * (1 - 2 * (1 - SHEER) * threshold)).clamp(max=1)
+    strokes = torch.maximum(drawing, faded)
+    around = F.avg_pool2d(strokes, 3, stride=1, padding=1, count_include_pad=False)
+    return (1 - SOFT) * strokes + SOFT * around
 
 
 def map_of_style(maps: Tensor, style: Tensor | None) -> Tensor:
