@@ -271,7 +271,8 @@ def test_training_can_start_from_the_shipped_weights() -> None:
     photo = noise()
     with torch.inference_mode():
         drawn = model.gen_photo2sketch(torch.from_numpy(photo)).numpy()
-    np.testing.assert_allclose(drawn, Translator().run("photo2sketch", photo), atol=5e-3)
+    shipped = Translator().run("photo2sketch", photo)
+    np.testing.assert_allclose(drawn, shipped, atol=3 * 5e-3)  # a fade is three times as steep
 
 
 def test_every_style_becomes_a_file_and_training_goes_on_from_them(

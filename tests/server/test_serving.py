@@ -273,7 +273,7 @@ def test_the_gunicorn_command_of_the_readme(
          "facesketch.server.app:create_app()"],
         env=os.environ | {"FACESKETCH_WEIGHTS": str(weights_dir)},
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,  # select sees no line that has been read ahead
     )  # fmt: skip
     try:
         assert process.stderr is not None
@@ -282,7 +282,7 @@ def test_the_gunicorn_command_of_the_readme(
             assert select.select([process.stderr], [], [], 30)[0], "gunicorn did not start"
             line = process.stderr.readline()
             assert line, "gunicorn ended"
-            found = re.search(r"Listening at: https?://127.0.0.1:(\d+)", line)
+            found = re.search(rb"Listening at: https?://127.0.0.1:(\d+)", line)
             port = int(found[1]) if found else 0
         status, data, _ = post(port, encoded(), context=context, direction="photo2sketch")
         assert (status, data[:4]) == (200, b"\x89PNG")

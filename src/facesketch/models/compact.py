@@ -35,7 +35,8 @@ class CompactGenerator(nn.Module):
     arises; a pixel-shuffle at the end, tried first, learned dotted lines. Inside, a 1x1
     convolution comes before the resize: the 3x3 one that stood after it cost a fifth of all MACs.
 
-    The encoder sees the photo alone; how it is drawn, the style, enters below it.
+    The encoder sees the photo alone; how it is drawn, the style, enters below it. With a
+    `paper_threshold` above 0 the output is a drawing, and `clean_paper` its last layer.
     """
 
     size_multiple = 16
