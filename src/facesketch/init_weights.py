@@ -48,11 +48,14 @@ def load_networks(model: CycleGAN, config: TrainConfig, source: Path) -> None:
     generators = model.generators()
     try:
         if not checkpoint.list_checkpoints(source):
-            for direction, paths in _exported_files(source, config).items():
-                files = [read_onnx(path) for path in paths]
-                load_folded(generators[direction], [parameters for _, parameters in files])
-                if direction == "photo2sketch":
-                    _compare_paper(config, source, files[0][0].clean_paper)
+            files = {
+                direction: [read_onnx(path) for path in paths]
+                for direction, paths in _exported_files(source, config).items()
+            }
+            for direction, exported in files.items():
+                load_folded(generators[direction], [parameters for _, parameters in exported])
+            about, _ = files["photo2sketch"][0]
+            _compare_paper(config, source, about.clean_paper)
             _log.info("Generators from %s; discriminators start anew.", source)
             return
         saved = checkpoint.load_latest(source)
