@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ from facesketch.data.sampler import (
     redrawing_rng,
     replacement,
 )
+from facesketch.data.workers import start_worker, worker_context
 from facesketch.errors import DataError, ImageError
 from facesketch.images import Domain, Uint8Array
 from facesketch.listing import walk
@@ -288,14 +288,6 @@ def whole_crops(
     return result
 
 
-def _init_worker(_worker: int) -> None:
-    torch.set_num_threads(1)
-    # Ctrl-C and a job scheduler's SIGTERM reach the whole process group; the trainer decides when
-    # reading ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
 def make_loader(
     domains: Domains,
     config: TrainConfig,
@@ -324,7 +316,8 @@ def make_loader(
         batch_size=None,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_init_worker,
+        multiprocessing_context=worker_context() if workers else None,
+        worker_init_fn=start_worker,
         pin_memory=pin,
         # Its own: the loader draws a number, and torch's default generator is in the checkpoint.
         generator=torch.Generator().manual_seed(config.seed),
