@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,8 +37,16 @@ class WSConv2d(nn.Conv2d):
         *,
         num_styles: int = 1,
         scale: float = RELU_GAIN,
+        padding_mode: Literal["zeros", "replicate"] = "zeros",
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            padding_mode=padding_mode,
+        )
         # The result does not depend on this scale, but the speed of learning does: Adam moves a
         # weight by about the learning rate, whatever its size.
         nn.init.normal_(self.weight, 0.0, 0.02)
@@ -64,7 +73,7 @@ class WSConv2d(nn.Conv2d):
             style: Number of each sample's style, shape (B,), where there are several; None is the
                 first.
         """
-        result = F.conv2d(x, self.standardised(), self.bias, self.stride, self.padding)
+        result: Tensor = self._conv_forward(x, self.standardised(), self.bias)
         if not self.is_styled:
             return result
         chosen = slice(1) if style is None else style
@@ -127,6 +136,7 @@ def fold(model: nn.Module, style: int = 0) -> nn.Module:
                 module.kernel_size,  # type: ignore[arg-type]
                 module.stride,  # type: ignore[arg-type]
                 module.padding,  # type: ignore[arg-type]
+                padding_mode=module.padding_mode,
             )
             conv.weight, conv.bias = map(nn.Parameter, module.folded(style))
             parent, _, child = name.rpartition(".")

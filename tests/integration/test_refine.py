@@ -1,0 +1,70 @@
+"""Generators are refined: strokes in their places, no frame, photos that follow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from facesketch.checkpoint import load_latest  # noqa: E402
+from facesketch.training import train  # noqa: E402
+from recipes.generators import refine  # noqa: E402
+from train_helpers import tiny_config, write_pictures  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+SIZE = 48
+STYLE = torch.zeros(1, dtype=torch.long)
+
+
+class Framing(torch.nn.Module):
+    """Draws whatever differs from zeros beyond the border."""
+
+    def forward(self, photo: torch.Tensor, style: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        return torch.nn.functional.avg_pool2d(photo[:, :1], 5, stride=1, padding=2)
+
+
+class FromTheLeft(torch.nn.Module):
+    """Draws an edge where a photo gets darker to the right."""
+
+    def forward(self, photo: torch.Tensor, style: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        before = torch.nn.functional.pad(photo[..., :-1], (1, 0), mode="replicate")
+        return 1 - (before - photo)[:, :1].clamp_min(0)
+
+
+def test_a_drawing_goes_on_at_its_border_and_stays_as_it_is_inside() -> None:
+    dark = torch.full((1, 3, SIZE, SIZE), -0.9)
+    assert Framing()(dark, STYLE).max() > -0.5
+    torch.testing.assert_close(refine._drawn_before(Framing(), dark, STYLE), dark[:, :1])
+    photo, inside = torch.rand(1, 3, SIZE, SIZE), slice(20, -20)
+    drawn = refine._drawn_before(Framing(), photo, STYLE)[..., inside, inside]
+    torch.testing.assert_close(drawn, Framing()(photo, STYLE)[..., inside, inside])
+
+
+def test_a_line_that_only_one_view_has_is_drawn() -> None:
+    photo = torch.ones(1, 3, SIZE, SIZE)
+    photo[..., 10:30] = -1  # an edge that goes dark, and one that goes light
+    drawn = refine._drawn_before(FromTheLeft(), photo, STYLE)[0, 0, 24]
+    assert (drawn < 1).nonzero().flatten().tolist() == [10, 29]
+    assert drawn.min() == pytest.approx(-0.5)  # -1 of one view, 1 of the other
+
+
+def test_both_generators_learn_and_the_run_can_be_exported_from(tmp_path: Path) -> None:
+    data, out = write_pictures(tmp_path / "data"), tmp_path / "refined"
+    config = tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE)
+    train(config.model_copy(update={"clean_paper": 0.1}))
+    run = str(tmp_path / "run")
+    command = [sys.executable, refine.__file__, run, str(out), "--judges", run, "--data", str(data)]
+    command += ["--drawing-steps", "3", "--photo-steps", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, after = load_latest(tmp_path / "run"), load_latest(out)
+    for direction in ("photo2sketch", "sketch2photo"):
+        old, new = before.generator_state(direction), after.generator_state(direction)
+        assert not all(torch.equal(old[name], new[name]) for name in old)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "holds a run already" in again.stderr
