@@ -32,7 +32,7 @@ class FromTheLeft(torch.nn.Module):
     """Draws an edge where a photo gets darker to the right."""
 
     def forward(self, photo: torch.Tensor, style: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
-        before = torch.nn.functional.pad(photo[..., :-1], (1, 0), mode="replicate")
+        before = torch.nn.functional.pad(photo[..., :-1], (1, 0, 0, 0), mode="replicate")
         return 1 - (before - photo)[:, :1].clamp_min(0)
 
 
