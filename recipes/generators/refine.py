@@ -8,7 +8,7 @@ through them: photo2sketch learns from its discriminator, and keeps, blurred by 
 before, so that strokes stay in their places and are free in what they look like. What it keeps to
 is half the mean and half the darker of its drawings of a photo and of the mirrored one, so that a
 line which only one of them has is there. Then sketch2photo learns of these drawings, which do not
-change any more.
+change any more, with the weights that the settings of the discriminators' run give its losses.
 
 The generators that begin here padded by zeros, which are mid-grey: the border of a dark photo was
 an edge, and was drawn as a frame that no discriminator minded. The first two convolutions of the
