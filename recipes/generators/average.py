@@ -51,20 +51,13 @@ def main() -> None:
     sums = {direction: _sum(getattr(args, direction), direction) for direction in DIRECTIONS}
     sums["photo2sketch"][LAST_BIAS] += args.lighter
     last, _ = getattr(args, DIRECTIONS[-1])[-1]
-    settings = last.settings
-    if args.clean_paper is not None:
-        settings = settings.model_copy(update={"clean_paper": args.clean_paper})
-    print(
-        checkpoint.save(
-            args.out,
-            step=last.step,
-            settings=settings,
-            environment=last.environment,
-            data_fingerprint=last.data_fingerprint,
-            state=last.state
-            | {"ema": {f"{d}.{name}": value for d in sums for name, value in sums[d].items()}},
-        )
+    content = last.with_averages(
+        {f"{d}.{name}": value for d in sums for name, value in sums[d].items()}
     )
+    if args.clean_paper is not None:
+        changes = {"clean_paper": args.clean_paper}
+        content["settings"] = last.settings.model_copy(update=changes)
+    print(checkpoint.save(args.out, **content))
 
 
 def _sum(parts: list[Part], direction: str) -> dict[str, Tensor]:

@@ -38,14 +38,17 @@ from facesketch.data.dataset import Domains, find_domains, make_loader
 from facesketch.disturbances import Disturbances, gaussian_blur
 from facesketch.export import trained_generator
 from facesketch.models.layers import clean_paper
+from facesketch.train_state import learning_rate_factor
 from facesketch.weights_info import DIRECTIONS
 
-STD, LAMBDA_BLURRED = 1.5, 30.0  # pixels
+STD = 1.5  # of the blur, pixels
+LAMBDA_BLURRED = 30.0
 LAMBDA_FAINT = 3.0  # of drawings before clean paper, where faint ink has a gradient
 LAMBDA_TEACHER = 20.0  # of photos
 MARGIN = 32  # pixels that a photo is carried on; a multiple of `size_multiple`
 BORDER, FADE = 12, 8  # pixels without a frame, and those that lead over to what was drawn before
-LEARNING_RATE, DISC_LEARNING_RATE = 1e-4, 2e-4  # the first falls to zero from half the steps on
+LEARNING_RATE, DISC_LEARNING_RATE = 1e-4, 2e-4
+DECAY_START = 0.5  # share of the steps after which the first falls to zero
 BETAS = (0.5, 0.999)
 DECAY = 0.998  # of the average over steps
 
@@ -70,20 +73,9 @@ def main() -> None:
         parser.error(f"{args.data} has no train/photos and train/sketches")
     refiner = Refiner(run, judges, config)
     refiner.train_drawings(_batches(domains, config, args.drawing_steps), args.drawing_steps)
-    _save(args.out, run, refiner)
+    checkpoint.save(args.out, **run.with_averages(refiner.averages()))
     refiner.train_photos(_batches(domains, config, args.photo_steps), args.photo_steps)
-    print(_save(args.out, run, refiner))
-
-
-def _save(out: Path, run: Checkpoint, refiner: Refiner) -> Path:
-    return checkpoint.save(
-        out,
-        step=run.step,
-        settings=run.settings,
-        environment=run.environment,
-        data_fingerprint=run.data_fingerprint,
-        state=run.state | {"ema": run.state["ema"] | refiner.averages()},
-    )
+    print(checkpoint.save(args.out, **run.with_averages(refiner.averages())))
 
 
 class Refiner:
@@ -105,8 +97,7 @@ class Refiner:
 
     def averages(self) -> dict[str, Tensor]:
         """Return the tensors of both generators, as a checkpoint's `ema` has them."""
-        generators = self._model.generators()
-        return {f"{d}.{n}": v for d in generators for n, v in generators[d].state_dict().items()}
+        return nn.ModuleDict(self._model.generators()).state_dict()
 
     def train_drawings(self, batches: Iterator[Batch], num_steps: int) -> None:
         """Train photo2sketch, and leave it at its average over steps."""
@@ -169,7 +160,7 @@ class _Training:
         self._optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, BETAS)
         self._disc_optimizer = torch.optim.Adam(self._judge, DISC_LEARNING_RATE, BETAS)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
-            self._optimizer, lambda step: min(1.0, 2 * (1 - step / num_steps))
+            self._optimizer, lambda step: learning_rate_factor(step, num_steps, DECAY_START)
         )
         self._average = {name: v.clone() for name, v in network.state_dict().items()}
         self._count = 0

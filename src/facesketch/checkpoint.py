@@ -54,6 +54,16 @@ class Checkpoint:
         """Return the state dict of one discriminator."""
         return _below(self.state["model"], f"disc_{domain}")
 
+    def with_averages(self, ema: dict[str, Tensor]) -> Content:
+        """Return what to save of a run whose averaged generators are others."""
+        return {
+            "step": self.step,
+            "settings": self.settings,
+            "environment": self.environment,
+            "data_fingerprint": self.data_fingerprint,
+            "state": self.state | {"ema": ema},
+        }
+
 
 class Content(TypedDict):
     """What is stored: a `Checkpoint` without its path."""

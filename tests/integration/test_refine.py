@@ -53,7 +53,7 @@ def test_a_line_that_only_one_view_has_is_drawn() -> None:
     assert drawn.min() == pytest.approx(-0.5)  # -1 of one view, 1 of the other
 
 
-def test_both_generators_learn_and_the_run_can_be_exported_from(tmp_path: Path) -> None:
+def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> None:
     data, out = write_pictures(tmp_path / "data"), tmp_path / "refined"
     config = tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE)
     train(config.model_copy(update={"clean_paper": 0.1}))
