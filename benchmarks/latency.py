@@ -6,7 +6,9 @@ The reference is the ResNet-9 generator of the CycleGAN paper in eager PyTorch, 
 Beside it: an architecture in PyTorch with its weights folded (its speed does not depend on what
 they are), and the file through ONNX Runtime and OpenVINO, in float32 and, where X.int8.onnx lies
 beside it, in int8. OpenVINO computes float32 files in bfloat16 where the CPU has it. Rounds are
-interleaved, so that a machine that others load slows all alike. Needs the extras train and fast.
+interleaved, so that a machine that others load slows all alike. Before each call is a pause:
+threads of the call before it, PyTorch's above all, go on waiting at full speed for a while and
+would take a core from the next. Needs the extras train and fast.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from facesketch.sessions import OPENVINO, PROVIDERS, open_session
 from facesketch.weights_info import WeightsInfo, int8_path
 
 REFERENCE = "reference, PyTorch"
+PAUSE = 0.05  # seconds
 Call = Callable[[Float32Array], object]
 
 
@@ -119,6 +122,7 @@ def measure(calls: Mapping[str, Call], planes: Float32Array, seconds: float) -> 
         if rounds > 3 and time.perf_counter() > end:
             break
         for name, call in calls.items():
+            time.sleep(PAUSE)
             started = time.perf_counter()
             call(planes)
             if rounds:

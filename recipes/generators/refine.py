@@ -1,19 +1,19 @@
 """Let the strokes of drawings be an artist's, each where it was; teach photos of such drawings.
 
-    python recipes/generators/refine.py runs/shipped14 runs/refined --judges runs/stage14 \
-        --data DATA --drawing-steps 1200 --photo-steps 700
+    python recipes/generators/refine.py runs/refined runs/shipped --judges runs/stage14 \
+        --data DATA --drawing-steps 800 --photo-steps 700
 
 Through a cycle drawings take on ink, as that is what comes back from them. Here nothing comes back
 through them: photo2sketch learns from its discriminator, and keeps, blurred by STD, to what it drew
 before, so that strokes stay in their places and are free in what they look like. What it keeps to
-is half the mean and half the darker of its drawings of a photo and of the mirrored one, so that a
-line which only one of them has is there. Then sketch2photo learns of these drawings, which do not
-change any more, with the weights that the settings of the discriminators' run give its losses.
+is the mean of its drawings of a photo and of the mirrored one. Then sketch2photo learns of these
+drawings, which do not change any more: first with its discriminator and near to the photos it made
+before, then as many steps of likeness alone, which leave skin smooth; the mean of both in weights
+has nearly the likeness of the one and the skin of the other. In all the face, which is in the same
+place of every photo, counts most.
 
-The generators that begin here padded by zeros, which are mid-grey: the border of a dark photo was
-an edge, and was drawn as a frame that no discriminator minded. The first two convolutions of the
-compact generator pad by the values at the border now, and the outermost pixels are wanted as if the
-photo went on, mirrored, beyond its border.
+Drawings are wanted as if the photo went on, mirrored, beyond its border: else the border itself is
+drawn, as a frame that no discriminator minds.
 
 Writes a run like that of average.py.
 """
@@ -21,6 +21,7 @@ Writes a run like that of average.py.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,10 @@ from facesketch.weights_info import DIRECTIONS
 STD = 1.5  # of the blur, pixels
 LAMBDA_BLURRED = 30.0
 LAMBDA_FAINT = 3.0  # of drawings before clean paper, where faint ink has a gradient
-LAMBDA_TEACHER = 20.0  # of photos
+LAMBDA_FEATURES, LAMBDA_TEACHER = 12.0, 10.0  # of photos
+FACE, AROUND = 3.0, 0.4  # how much places count, before the mean is 1
+FACE_CENTRE, FACE_RADII = (0.5, 0.566), (0.242, 0.293)  # across and down, shares of the side
+FACE_EDGE = 4.0  # how steep the way between is
 MARGIN = 32  # pixels that a photo is carried on; a multiple of `size_multiple`
 BORDER, FADE = 12, 8  # pixels without a frame, and those that lead over to what was drawn before
 LEARNING_RATE, DISC_LEARNING_RATE = 1e-4, 2e-4
@@ -61,12 +65,13 @@ def main() -> None:
     parser.add_argument("--judges", type=Path, required=True, help="run whose discriminators judge")
     parser.add_argument("--data", required=True)
     parser.add_argument("--drawing-steps", type=int, required=True)
-    parser.add_argument("--photo-steps", type=int, required=True)
+    parser.add_argument("--photo-steps", type=int, required=True, help="of each of the two parts")
     args = parser.parse_args()
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
     run, judges = checkpoint.load_latest(args.run), checkpoint.load_latest(args.judges)
     changes = {"data": args.data, "seed": run.settings.seed + 1, "lambda_nce": 0.0}
+    changes["lambda_features"] = LAMBDA_FEATURES
     config = judges.settings.model_copy(update=changes)
     domains = find_domains(config)
     if domains is None:
@@ -74,8 +79,13 @@ def main() -> None:
     refiner = Refiner(run, judges, config)
     refiner.train_drawings(_batches(domains, config, args.drawing_steps), args.drawing_steps)
     checkpoint.save(args.out, **run.with_averages(refiner.averages()))
-    refiner.train_photos(_batches(domains, config, args.photo_steps), args.photo_steps)
-    print(checkpoint.save(args.out, **run.with_averages(refiner.averages())))
+    ends = []
+    batches = _batches(domains, config, 2 * args.photo_steps)
+    for likeness_alone in False, True:
+        refiner.train_photos(batches, args.photo_steps, likeness_alone=likeness_alone)
+        ends.append(refiner.averages())
+    mean = {name: torch.lerp(value, ends[1][name], 0.5) for name, value in ends[0].items()}
+    print(checkpoint.save(args.out, **run.with_averages(mean)))
 
 
 class Refiner:
@@ -91,13 +101,14 @@ class Refiner:
         self._before: dict[str, nn.Module] = {}
         for direction in DIRECTIONS:
             self._model.generators()[direction].load_state_dict(run.generator_state(direction))
-            self._before[direction] = _padded_by_zeros(trained_generator(run, direction))
+            self._before[direction] = trained_generator(run, direction)
         for network in self._model, *self._before.values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def averages(self) -> dict[str, Tensor]:
         """Return the tensors of both generators, as a checkpoint's `ema` has them."""
-        return nn.ModuleDict(self._model.generators()).state_dict()
+        state = nn.ModuleDict(self._model.generators()).state_dict()
+        return {name: value.clone() for name, value in state.items()}
 
     def train_drawings(self, batches: Iterator[Batch], num_steps: int) -> None:
         """Train photo2sketch, and leave it at its average over steps."""
@@ -115,15 +126,18 @@ class Refiner:
             cleaned = clean_paper(wanted, threshold)
             training.step(
                 losses.generator_gan_loss(judged)
-                + LAMBDA_BLURRED * losses.imitation_loss(_blurred(drawn), _blurred(cleaned))
-                + LAMBDA_FAINT * losses.imitation_loss(faint, wanted)
+                + LAMBDA_BLURRED
+                * losses.imitation_loss(*_by_place(_blurred(drawn), _blurred(cleaned)))
+                + LAMBDA_FAINT * losses.imitation_loss(*_by_place(faint, wanted))
             )
             both = disturb.before_judging(torch.cat([batch.sketch, drawn.detach()]))
             training.step_judge(judge(both, style.repeat(2)))
         training.finish()
         network.paper_threshold = threshold
 
-    def train_photos(self, batches: Iterator[Batch], num_steps: int) -> None:
+    def train_photos(
+        self, batches: Iterator[Batch], num_steps: int, *, likeness_alone: bool
+    ) -> None:
         """Train sketch2photo on what photo2sketch draws, and leave it at its average over steps."""
         model, before = self._model, self._before["sketch2photo"]
         network, judge = model.gen_sketch2photo, model.disc_photo
@@ -131,22 +145,37 @@ class Refiner:
         for batch, disturb in self._steps("sketch2photo", batches, num_steps):
             with torch.no_grad():
                 drawn = model.gen_photo2sketch(_channels_last(batch.photo), batch.style)
-                wanted = before(_channels_last(batch.shown))
             both = network(_channels_last(torch.cat([disturb.before_return(drawn), batch.shown])))
             came_back, made = both.chunk(2)
             translated = Translated(made, drawn, came_back, rec_sketch=batch.sketch)
-            parts = model.generator_losses(batch, translated, disturb.before_judging)
+            likeness = self._likeness(batch, translated)
+            if likeness_alone:
+                training.step(likeness)
+                continue
+            with torch.no_grad():
+                wanted = before(_channels_last(batch.shown))
+            judged = judge(disturb.before_judging(made))
             taught = LAMBDA_TEACHER * losses.imitation_loss(made, wanted)
-            training.step(torch.stack(list(parts.values())).sum() + taught)
+            training.step(likeness + losses.generator_gan_loss(judged) + taught)
             both = disturb.before_judging(torch.cat([batch.photo, made.detach()]))
             training.step_judge(judge(both))
         training.finish()
+
+    def _likeness(self, batch: Batch, t: Translated) -> Tensor:
+        """Compare photos with those that came back, and that were made of their own drawings."""
+        config, weight = self._config, face_weight(batch.photo.shape[-1])
+        cycle = losses.cycle_consistency_loss(*_by_place(t.rec_photo, batch.photo))
+        paired = losses.paired_loss(t.fake_photo, batch.photo, batch.is_pair)
+        features = self._model.feature_losses(batch, t, weight)
+        parts = [config.lambda_cycle * cycle, config.lambda_paired * paired, *features.values()]
+        return torch.stack(parts).sum()
 
     def _steps(
         self, title: str, batches: Iterator[Batch], num_steps: int
     ) -> Iterator[tuple[Batch, Disturbances]]:
         with progress_bar() as progress:
-            for number, batch in enumerate(progress.track(batches, num_steps, description=title)):
+            part = itertools.islice(batches, num_steps)
+            for number, batch in enumerate(progress.track(part, num_steps, description=title)):
                 numbers = range(number * len(batch), (number + 1) * len(batch))
                 yield batch, Disturbances(self._config, numbers, torch.device("cpu"))
 
@@ -186,6 +215,28 @@ class _Training:
         self._network.load_state_dict(self._average)
 
 
+def face_weight(side: int) -> Tensor:
+    """How much each place of a photo in the FFHQ framing counts: the face most, 1 in the mean.
+
+    Args:
+        side: Of the photo, pixels.
+
+    Returns:
+        Shape (1, 1, side, side).
+    """
+    place = (torch.arange(side) + 0.5) / side
+    across, down = ((place - c) / r for c, r in zip(FACE_CENTRE, FACE_RADII, strict=True))
+    inside = torch.sigmoid(FACE_EDGE * (1.2 - across**2 - down[:, None] ** 2))
+    weight = AROUND + (FACE - AROUND) * inside
+    return (weight / weight.mean())[None, None]
+
+
+def _by_place(*images: Tensor) -> list[Tensor]:
+    """Multiply images, so that an L1 between them counts the face most."""
+    weight = face_weight(images[0].shape[-1])
+    return [weight * image for image in images]
+
+
 def _batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[Batch]:
     for loaded in make_loader(domains, config, num_steps=num_steps):
         if loaded.batch is None:
@@ -193,18 +244,10 @@ def _batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[
         yield loaded.batch
 
 
-def _padded_by_zeros(network: nn.Module) -> nn.Module:
-    for name in "stem", "down1":
-        network.get_submodule(name).padding_mode = "zeros"  # type: ignore[assignment]
-    return network
-
-
 def _drawn_before(network: nn.Module, photo: Tensor, style: Tensor) -> Tensor:
-    """Draw photos and mirrored ones; half the mean of both, half the darker at each place."""
-    views = photo, photo.flip(3)
-    drawn, mirrored = (_unframed(network, view, style) for view in views)
-    mirrored = mirrored.flip(3)
-    return ((drawn + mirrored) / 2 + torch.minimum(drawn, mirrored)) / 2
+    """Draw photos and mirrored ones, and take the mean."""
+    drawn, mirrored = (_unframed(network, view, style) for view in (photo, photo.flip(3)))
+    return (drawn + mirrored.flip(3)) / 2
 
 
 def _unframed(network: nn.Module, photo: Tensor, style: Tensor) -> Tensor:

@@ -199,7 +199,7 @@ class CycleGAN(nn.Module):
             result["paired_photo"] = self.lambda_paired * photo
             result["paired_sketch"] = self.lambda_paired * sketch
         if self.lambda_features:
-            result |= self._feature_losses(batch, t)
+            result |= self.feature_losses(batch, t)
         if self.lambda_structure:
             structure = losses.structure_loss(t.fake_sketch, real_photo)
             result["structure"] = self.lambda_structure * structure
@@ -217,22 +217,30 @@ class CycleGAN(nn.Module):
             result["teacher_photo"] = self.lambda_teacher * taught_photo
         return result
 
-    def _feature_losses(self, batch: Batch, t: Translated) -> dict[str, Tensor]:
-        """Compare photos that came back, and those with a partner, as a classifier sees them."""
+    def feature_losses(
+        self, batch: Batch, t: Translated, place_weight: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Compare photos that came back, and those with a partner, as a classifier sees them.
+
+        Args:
+            batch: Real images.
+            t: What `forward` made of them.
+            place_weight: As `losses.feature_loss` has it.
+        """
         n = len(batch)
         with torch.no_grad():
             wanted = self._see(batch.photo)
         if not self.lambda_paired:
-            cycle = losses.feature_loss(self._see(t.rec_photo), wanted)
+            cycle = losses.feature_loss(self._see(t.rec_photo), wanted, place_weight=place_weight)
             return {"features_cycle": self.lambda_features * cycle}
         pairs = batch.is_pair.flatten() > 0
         seen = self._see(torch.cat([t.rec_photo, t.fake_photo[pairs]]))
-        cycle = losses.feature_loss([x[:n] for x in seen], wanted)
+        cycle = losses.feature_loss([x[:n] for x in seen], wanted, place_weight=place_weight)
         paired = seen[0].new_zeros(())
         if pairs.any():
             partners = [x[pairs] for x in wanted]
             share = pairs.float().mean().item()
-            paired = losses.feature_loss([x[n:] for x in seen], partners, share)
+            paired = losses.feature_loss([x[n:] for x in seen], partners, share, place_weight)
         return {
             "features_cycle": self.lambda_features * cycle,
             "features_paired": self.lambda_features * paired,

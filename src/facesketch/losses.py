@@ -138,23 +138,32 @@ def paired_loss(translated: Tensor, partner: Tensor, is_pair: Tensor) -> Tensor:
     return _mean_l1(translated * is_pair, partner * is_pair)
 
 
-def feature_loss(seen: Sequence[Tensor], wanted: Sequence[Tensor], share: float = 1.0) -> Tensor:
+def feature_loss(
+    seen: Sequence[Tensor],
+    wanted: Sequence[Tensor],
+    share: float = 1.0,
+    place_weight: Tensor | None = None,
+) -> Tensor:
     """Distance in the features of a network (Zhang et al. 2018, Eq. 1, all channels alike).
 
-        sum_l mean_{h,w} |f_l(x) / |f_l(x)| - f_l(y) / |f_l(y)||^2
+        sum_l mean_{h,w} m |f_l(x) / |f_l(x)| - f_l(y) / |f_l(y)||^2
 
     Args:
         seen: Features of generated images, by layer, each (N, C, H, W).
         wanted: Those of the images that they should be, same shapes.
         share: N in units of the batch, so that a batch in parts gives what a whole one gives.
+        place_weight: How much each place counts, m, shape (1, 1, H, W) of the images or any other;
+            of the layers' places its means are taken. None is 1 everywhere.
 
     Returns:
         Scalar loss, shape (), of the whole batch: 0 for images that are not there.
     """
     total = seen[0].new_zeros(())
     for a, b in zip(seen, wanted, strict=True):
-        apart = F.normalize(a.float()) - F.normalize(b.float())
-        total = total + share * apart.square().sum(dim=1).mean()
+        apart = (F.normalize(a.float()) - F.normalize(b.float())).square().sum(dim=1, keepdim=True)
+        if place_weight is not None:
+            apart = apart * F.interpolate(place_weight, apart.shape[2:], mode="area")
+        total = total + share * apart.mean()
     return total
 
 

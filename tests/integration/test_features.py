@@ -55,6 +55,23 @@ def test_the_distance_is_0_to_itself_and_grows_with_damage(see: PhotoFeatures) -
     assert 0 < apart[0] < apart[1]
 
 
+@torch.no_grad()
+def test_places_count_by_their_weight_at_every_layer(see: PhotoFeatures) -> None:
+    photo, other = noise(1, 3, 64, 64), noise(1, 3, 64, 64, seed=1)
+    seen, wanted = see(photo), see(other)
+    everywhere = losses.feature_loss(seen, wanted)
+    left = torch.zeros(1, 1, 64, 64)
+    left[..., :32] = 1
+    halves = [losses.feature_loss(seen, wanted, place_weight=w) for w in (left, 1 - left)]
+    torch.testing.assert_close(halves[0] + halves[1], everywhere)
+    nothing_left = [
+        torch.cat([w[..., : w.shape[3] // 2], s[..., w.shape[3] // 2 :]], 3)
+        for s, w in zip(seen, wanted, strict=True)
+    ]
+    assert losses.feature_loss(nothing_left, wanted, place_weight=left).item() == 0
+    assert losses.feature_loss(nothing_left, wanted, place_weight=1 - left) > 0
+
+
 def test_photos_that_come_back_and_pairs_are_compared_and_nothing_of_it_is_trained() -> None:
     torch.manual_seed(0)
     model = CycleGAN(tiny_config(lambda_features=2.0, lambda_paired=1.0))

@@ -45,12 +45,19 @@ def test_a_drawing_goes_on_at_its_border_and_stays_as_it_is_inside() -> None:
     torch.testing.assert_close(drawn, Framing()(photo, STYLE)[..., inside, inside])
 
 
-def test_a_line_that_only_one_view_has_is_drawn() -> None:
+def test_a_line_that_only_one_view_has_is_drawn_half() -> None:
     photo = torch.ones(1, 3, SIZE, SIZE)
     photo[..., 10:30] = -1  # an edge that goes dark, and one that goes light
     drawn = refine._drawn_before(FromTheLeft(), photo, STYLE)[0, 0, 24]
     assert (drawn < 1).nonzero().flatten().tolist() == [10, 29]
-    assert drawn.min() == pytest.approx(-0.5)  # -1 of one view, 1 of the other
+    assert drawn.min() == pytest.approx(0)  # -1 of one view, 1 of the other
+
+
+def test_the_face_counts_most_and_all_places_count_1_in_the_mean() -> None:
+    weight = refine.face_weight(SIZE)[0, 0]
+    assert weight.mean().item() == pytest.approx(1)
+    assert weight[SIZE // 2, SIZE // 2] > 7 * weight[0, 0] > 0
+    torch.testing.assert_close(weight, weight.flip(1))
 
 
 def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> None:
