@@ -1,6 +1,6 @@
 """Let the strokes of drawings be an artist's, each where it was; teach photos of such drawings.
 
-    python recipes/generators/refine.py runs/refined runs/shipped --judges runs/stage14 \
+    python recipes/generators/refine.py runs/refined runs/again --judges runs/stage14 \
         --data DATA --drawing-steps 800 --photo-steps 700
 
 Through a cycle drawings take on ink, as that is what comes back from them. Here nothing comes back
