@@ -8,9 +8,9 @@ through them: photo2sketch learns from its discriminator, and keeps, blurred by 
 before, so that strokes stay in their places and are free in what they look like. What it keeps to
 is the mean of its drawings of a photo and of the mirrored one. Then sketch2photo learns of these
 drawings, which do not change any more: first with its discriminator and near to the photos it made
-before, then as many steps of likeness alone, which leave skin smooth; the mean of both in weights
-has nearly the likeness of the one and the skin of the other. In all the face, which is in the same
-place of every photo, counts most.
+before, then as many steps of likeness alone, which leave skin smooth. The mean of both in weights
+has nearly the likeness of the second, and is nearer to real photos. In all the face, which is in
+the same place of every photo, counts most.
 
 Drawings are wanted as if the photo went on, mirrored, beyond its border: else the border itself is
 drawn, as a frame that no discriminator minds.
