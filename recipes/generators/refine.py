@@ -21,6 +21,7 @@ Writes a run like that of average.py.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,8 +48,8 @@ LAMBDA_BLURRED = 30.0
 LAMBDA_FAINT = 3.0  # of drawings before clean paper, where faint ink has a gradient
 LAMBDA_FEATURES, LAMBDA_TEACHER = 12.0, 10.0  # of photos
 FACE, AROUND = 3.0, 0.4  # how much places count, before the mean is 1
-FACE_CENTRE, FACE_RADII = (0.5, 0.566), (0.242, 0.293)  # across and down, shares of the side
-FACE_EDGE = 4.0  # how steep the way between is
+FACE_CENTRE, FACE_RADII = (0.5, 0.566), (0.265, 0.321)  # across and down, shares of the side
+FACE_EDGE = 4.8  # how steep the way between is
 MARGIN = 32  # pixels that a photo is carried on; a multiple of `size_multiple`
 BORDER, FADE = 12, 8  # pixels without a frame, and those that lead over to what was drawn before
 LEARNING_RATE, DISC_LEARNING_RATE = 1e-4, 2e-4
@@ -70,8 +71,8 @@ def main() -> None:
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
     run, judges = checkpoint.load_latest(args.run), checkpoint.load_latest(args.judges)
-    changes = {"data": args.data, "seed": run.settings.seed + 1, "lambda_nce": 0.0}
-    changes["lambda_features"] = LAMBDA_FEATURES
+    weights = {"lambda_nce": 0.0, "lambda_features": LAMBDA_FEATURES}
+    changes = weights | {"data": args.data, "seed": run.settings.seed + 1}
     config = judges.settings.model_copy(update=changes)
     domains = find_domains(config)
     if domains is None:
@@ -215,6 +216,7 @@ class _Training:
         self._network.load_state_dict(self._average)
 
 
+@functools.cache
 def face_weight(side: int) -> Tensor:
     """How much each place of a photo in the FFHQ framing counts: the face most, 1 in the mean.
 
@@ -226,7 +228,7 @@ def face_weight(side: int) -> Tensor:
     """
     place = (torch.arange(side) + 0.5) / side
     across, down = ((place - c) / r for c, r in zip(FACE_CENTRE, FACE_RADII, strict=True))
-    inside = torch.sigmoid(FACE_EDGE * (1.2 - across**2 - down[:, None] ** 2))
+    inside = torch.sigmoid(FACE_EDGE * (1 - across**2 - down[:, None] ** 2))
     weight = AROUND + (FACE - AROUND) * inside
     return (weight / weight.mean())[None, None]
 
