@@ -6,7 +6,8 @@
 Through a cycle drawings take on ink, as that is what comes back from them. Here nothing comes back
 through them: photo2sketch learns from its discriminator, and keeps, blurred by STD, to what it drew
 before, so that strokes stay in their places and are free in what they look like. What it keeps to
-is the mean of its drawings of a photo and of the mirrored one. Then sketch2photo learns of these
+is the mean of its drawings of a photo and of the mirrored one, and around the head more of that is
+taken for paper: there is much to draw, and little of who it is. Then sketch2photo learns of these
 drawings, which do not change any more: first with its discriminator and near to the photos it made
 before, then as many steps of likeness alone, which leave skin smooth. The mean of both in weights
 has nearly the likeness of the second, and is nearer to real photos. In all the face, which is in
@@ -50,6 +51,8 @@ LAMBDA_FEATURES, LAMBDA_TEACHER = 12.0, 10.0  # of photos
 FACE, AROUND = 3.0, 0.4  # how much places count, before the mean is 1
 FACE_CENTRE, FACE_RADII = (0.5, 0.566), (0.265, 0.321)  # across and down, shares of the side
 FACE_EDGE = 4.8  # how steep the way between is
+HEAD, HEAD_EDGE = 1.5, 6.0  # times the radii of the face, with hair, ears and chin
+AROUND_PAPER = 0.3  # the setting `clean_paper` around the head
 MARGIN = 32  # pixels that a photo is carried on; a multiple of `size_multiple`
 BORDER, FADE = 12, 8  # pixels without a frame, and those that lead over to what was drawn before
 LEARNING_RATE, DISC_LEARNING_RATE = 1e-4, 2e-4
@@ -114,22 +117,21 @@ class Refiner:
     def train_drawings(self, batches: Iterator[Batch], num_steps: int) -> None:
         """Train photo2sketch, and leave it at its average over steps."""
         network, before = self._model.gen_photo2sketch, self._before["photo2sketch"]
-        judge, threshold = self._model.disc_sketch, self._config.clean_paper
+        judge, threshold = self._model.disc_sketch, before.paper_threshold
         network.paper_threshold = before.paper_threshold = 0.0  # type: ignore[assignment]
         training = _Training(network, judge, num_steps)
         for batch, disturb in self._steps("photo2sketch", batches, num_steps):
             photo, style = _channels_last(batch.photo), batch.style
             with torch.no_grad():
-                wanted = _drawn_before(before, photo, style)
+                faint_wanted, wanted = _cleaned(_drawn_before(before, photo, style), threshold)
             faint = network(photo, style)
             drawn = clean_paper(faint, threshold)
             judged = judge(disturb.before_judging(drawn), style)
-            cleaned = clean_paper(wanted, threshold)
             training.step(
                 losses.generator_gan_loss(judged)
                 + LAMBDA_BLURRED
-                * losses.imitation_loss(*_by_place(_blurred(drawn), _blurred(cleaned)))
-                + LAMBDA_FAINT * losses.imitation_loss(*_by_place(faint, wanted))
+                * losses.imitation_loss(*_by_place(_blurred(drawn), _blurred(wanted)))
+                + LAMBDA_FAINT * losses.imitation_loss(*_by_place(faint, faint_wanted))
             )
             both = disturb.before_judging(torch.cat([batch.sketch, drawn.detach()]))
             training.step_judge(judge(both, style.repeat(2)))
@@ -226,11 +228,17 @@ def face_weight(side: int) -> Tensor:
     Returns:
         Shape (1, 1, side, side).
     """
+    weight = AROUND + (FACE - AROUND) * _inside(side, 1, FACE_EDGE)
+    return weight / weight.mean()
+
+
+@functools.cache
+def _inside(side: int, scale: float, edge: float) -> Tensor:
+    """Share of each place that lies in the face's ellipse, enlarged, shape (1, 1, side, side)."""
     place = (torch.arange(side) + 0.5) / side
-    across, down = ((place - c) / r for c, r in zip(FACE_CENTRE, FACE_RADII, strict=True))
-    inside = torch.sigmoid(FACE_EDGE * (1 - across**2 - down[:, None] ** 2))
-    weight = AROUND + (FACE - AROUND) * inside
-    return (weight / weight.mean())[None, None]
+    radii = (scale * radius for radius in FACE_RADII)
+    across, down = ((place - c) / r for c, r in zip(FACE_CENTRE, radii, strict=True))
+    return torch.sigmoid(edge * (1 - across**2 - down[:, None] ** 2))[None, None]
 
 
 def _by_place(*images: Tensor) -> list[Tensor]:
@@ -250,6 +258,13 @@ def _drawn_before(network: nn.Module, photo: Tensor, style: Tensor) -> Tensor:
     """Draw photos and mirrored ones, and take the mean."""
     drawn, mirrored = (_unframed(network, view, style) for view in (photo, photo.flip(3)))
     return (drawn + mirrored.flip(3)) / 2
+
+
+def _cleaned(faint: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Clean the paper of drawings, more around the head; also as they are, but around the head."""
+    head = _inside(faint.shape[-1], HEAD, HEAD_EDGE)
+    around = clean_paper(faint, AROUND_PAPER)
+    return torch.lerp(around, faint, head), torch.lerp(around, clean_paper(faint, threshold), head)
 
 
 def _unframed(network: nn.Module, photo: Tensor, style: Tensor) -> Tensor:

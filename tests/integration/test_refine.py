@@ -60,6 +60,16 @@ def test_the_face_counts_most_and_all_places_count_1_in_the_mean() -> None:
     torch.testing.assert_close(weight, weight.flip(1))
 
 
+def test_a_faint_line_stays_in_the_head_and_is_paper_around_it() -> None:
+    lines = torch.ones(1, 1, SIZE, SIZE)
+    lines[..., ::8] = 0.6  # ink of 0.2 of black
+    faint, wanted = refine._cleaned(lines, 0.1)
+    middle = SIZE // 2
+    for drawn in faint, wanted:
+        assert drawn[0, 0, middle].min() < 0.8
+        assert drawn[0, 0, 0].min() > 0.9
+
+
 def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> None:
     data, out = write_pictures(tmp_path / "data"), tmp_path / "refined"
     config = tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE)
