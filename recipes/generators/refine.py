@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--judges", type=Path, required=True, help="run whose discriminators judge")
     parser.add_argument("--data", required=True)
     parser.add_argument("--drawing-steps", type=int, required=True)
-    parser.add_argument("--photo-steps", type=int, required=True, help="of each of the two parts")
+    parser.add_argument("--photo-steps", type=int, required=True, help="of each of both parts; 0: none")
     args = parser.parse_args()
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
@@ -82,7 +82,10 @@ def main() -> None:
         parser.error(f"{args.data} has no train/photos and train/sketches")
     refiner = Refiner(run, judges, config)
     refiner.train_drawings(_batches(domains, config, args.drawing_steps), args.drawing_steps)
-    checkpoint.save(args.out, **run.with_averages(refiner.averages()))
+    drawn = checkpoint.save(args.out, **run.with_averages(refiner.averages()))
+    if args.photo_steps == 0:
+        print(drawn)
+        return
     ends = []
     batches = _batches(domains, config, 2 * args.photo_steps)
     for likeness_alone in False, True:

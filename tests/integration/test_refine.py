@@ -83,5 +83,10 @@ def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> N
     for direction in ("photo2sketch", "sketch2photo"):
         old, new = before.generator_state(direction), after.generator_state(direction)
         assert not all(torch.equal(old[name], new[name]) for name in old)
+    command[3], command[-1] = str(tmp_path / "drawings"), "0"
+    subprocess.run(command, capture_output=True, check=True)
+    kept = load_latest(tmp_path / "drawings").generator_state("sketch2photo")
+    old = before.generator_state("sketch2photo")
+    assert all(torch.equal(old[name], kept[name]) for name in old)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "holds a run already" in again.stderr
