@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--judges", type=Path, required=True, help="run whose discriminators judge")
     parser.add_argument("--data", required=True)
     parser.add_argument("--drawing-steps", type=int, required=True)
-    parser.add_argument("--photo-steps", type=int, required=True, help="of each of both parts; 0: none")
+    parser.add_argument("--photo-steps", type=int, required=True, help="of either part, or 0")
     args = parser.parse_args()
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
