@@ -100,7 +100,7 @@ class Refiner:
 
     def __init__(self, run: Checkpoint, judges: Checkpoint, config: TrainConfig) -> None:
         torch.manual_seed(config.seed)
-        self._config = config
+        self._config, self._paper = config, run.settings.clean_paper
         self._model = CycleGAN(config)
         kept = self._model.state_dict()
         state = {name: value for name, value in judges.state["model"].items() if name in kept}
@@ -120,7 +120,7 @@ class Refiner:
     def train_drawings(self, batches: Iterator[Batch], num_steps: int) -> None:
         """Train photo2sketch, and leave it at its average over steps."""
         network, before = self._model.gen_photo2sketch, self._before["photo2sketch"]
-        judge, threshold = self._model.disc_sketch, before.paper_threshold
+        judge, threshold = self._model.disc_sketch, self._paper
         network.paper_threshold = before.paper_threshold = 0.0  # type: ignore[assignment]
         training = _Training(network, judge, num_steps)
         for batch, disturb in self._steps("photo2sketch", batches, num_steps):
