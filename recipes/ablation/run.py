@@ -7,6 +7,8 @@ an interrupted call goes on, less the run that it was in. docs/results/ablation.
 
     python docs/report/record.py ablation --result OUT/evaluation/metrics.json -- \
         python recipes/ablation/run.py DATA OUT --minutes 8
+
+With --networks it compares designs of the generator in the same way: docs/results/networks.json.
 """
 
 from __future__ import annotations
@@ -41,32 +43,57 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 """One change each."""
 
+LIKENESS = ("--lambda-structure", "1", "--lambda-features", "0.5")
+"""For comparing networks: without it, likeness is left to chance in so short a time."""
+
+NETWORKS = (
+    "compact",
+    "batch_norm",
+    "instance_norm",
+    "magnitude_preserving",
+    "inverted_bottlenecks",
+    "large_kernels",
+    "no_skips",
+    "attention",
+)
+"""The designs of networks.py."""
+
 
 def main() -> None:
     """Train what is missing, export it, and compare all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--networks", action="store_true", help="compare designs, not settings")
     parser.add_argument("--minutes", type=float, default=8, help="of training for each [8]")
     parser.add_argument("--limit", type=int, default=200, help="photos to measure with [200]")
     args = parser.parse_args()
+    facesketch: tuple[object, ...] = ("-m", "facesketch")
+    designs = Path(__file__).with_name("networks.py")
+    runs = (
+        {name: ((designs, name), LIKENESS) for name in NETWORKS}
+        | {"compact, another seed": ((designs, "compact"), (*LIKENESS, "--seed", "1"))}
+        if args.networks
+        else {name: (facesketch, change) for name, change in CHANGES.items()}
+    )
     weights: list[str] = []
-    for name, change in CHANGES.items():
+    for name, (program, change) in runs.items():
         run, exported = args.out / "runs" / name, args.out / name
         if not (exported / "sketch2photo.onnx").is_file():
             shutil.rmtree(run, ignore_errors=True)  # of a call that was interrupted in it
-            _facesketch("train", "--data", args.data, "--out", run, *BASE, *change,
-                        "--max-minutes", args.minutes)  # fmt: skip
-            _facesketch("export", run, "-o", exported)
+            _python(*program, "train", "--data", args.data, "--out", run, *BASE, *change,
+                    "--max-minutes", args.minutes)  # fmt: skip
+            _python(*program, "export", run, "-o", exported)
         weights += ["--weights", str(exported)]
     # val has too few drawings for KID; those of train are no photos' partners.
-    _facesketch("evaluate", *weights, "--identity", "--photos", args.data / "val" / "photos",
-                "--sketches", args.data / "train" / "sketches" / "line", "--size", "128",
-                "--limit", args.limit, "-o", args.out / "evaluation")  # fmt: skip
+    _python(*facesketch, "evaluate", *weights, "--identity",
+            "--photos", args.data / "val" / "photos",
+            "--sketches", args.data / "train" / "sketches" / "line", "--size", "128",
+            "--limit", args.limit, "-o", args.out / "evaluation")  # fmt: skip
 
 
-def _facesketch(*words: object) -> None:
-    subprocess.run([sys.executable, "-m", "facesketch", *map(str, words)], check=True)
+def _python(*words: object) -> None:
+    subprocess.run([sys.executable, *map(str, words)], check=True)
 
 
 if __name__ == "__main__":
