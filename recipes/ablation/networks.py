@@ -25,6 +25,7 @@ from facesketch.models.compact import CompactGenerator
 from facesketch.models.layers import RELU_GAIN, WSConv2d
 
 BLOCKS = ("enc1", "enc2", "middle1", "middle2", "dec2", "dec1", "dec0")
+STD = 0.02  # of weights at first, as in `compact`: Adam moves them by its rate, whatever their size
 EPS = 1e-5
 MOMENTUM = 0.1  # of running statistics
 MP_SHARE = 0.3  # of the branch in a sum (Karras et al. 2024, Eq. 88)
@@ -53,7 +54,7 @@ class NormConv2d(nn.Module):
             padding_mode=conv.padding_mode,
             bias=False,
         )
-        nn.init.normal_(self.conv.weight, 0.0, 0.02)
+        nn.init.normal_(self.conv.weight, 0.0, STD)
         num_styles = num_styles_of(conv)
         # A branch is as strong as in the network that this one is like.
         self.gain = nn.Parameter(torch.full((num_styles, conv.out_channels), conv.scale))
@@ -79,8 +80,8 @@ class NormConv2d(nn.Module):
 class MagnitudePreservingConv2d(WSConv2d):
     """Weights of one length for every output, kept so while they are trained, and no biases.
 
-    Karras et al. 2024 (EDM2), Eq. 66 and section 2.3; a ReLU has its gain, as what comes from it
-    has half the power.
+    Karras et al. 2024 (EDM2), Eq. 47 and 66. After a ReLU there is a gain, as it leaves half the
+    power.
     """
 
     def __init__(self, conv: WSConv2d) -> None:
@@ -93,7 +94,6 @@ class MagnitudePreservingConv2d(WSConv2d):
             scale=1.0 if conv.scale == 1 else math.sqrt(2),
             padding_mode=conv.padding_mode,  # type: ignore[arg-type]
         )
-        nn.init.normal_(self.weight)
         self.gain.requires_grad_(False)
         assert self.bias is not None  # noqa: S101
         self.bias.requires_grad_(False)
@@ -102,9 +102,8 @@ class MagnitudePreservingConv2d(WSConv2d):
         """Return the weights, shape (out, in, k, k)."""
         if self.training and torch.is_grad_enabled():
             # Not seen by autograd, as a step draws twice: the second time this changes nothing.
-            size = math.sqrt(self.weight[0].numel())
-            data = self.weight.data
-            data.copy_(size * F.normalize(data.flatten(1)).view_as(data))
+            data, length = self.weight.data, STD * math.sqrt(self.weight[0].numel())
+            data.copy_(length * F.normalize(data.flatten(1)).view_as(data))
         return self.scale * F.normalize(self.weight.flatten(1)).view_as(self.weight)
 
 
@@ -127,6 +126,7 @@ class DepthwiseConv2d(nn.Conv2d):
 
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+        nn.init.normal_(self.weight, 0.0, STD)
         self.gain = nn.Parameter(torch.ones(channels, 1, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:

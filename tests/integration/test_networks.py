@@ -60,7 +60,7 @@ def test_lengths_of_weights_are_kept_while_they_learn() -> None:
     with torch.no_grad():
         conv.weight.mul_(3)
     network(torch.rand(1, 3, 32, 32))
-    assert conv.weight.square().mean().item() == pytest.approx(1, rel=1e-3)
+    assert conv.weight.std().item() == pytest.approx(networks.STD, rel=0.01)
 
 
 def test_designs_are_named_alike_and_others_are_refused() -> None:
