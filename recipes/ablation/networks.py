@@ -13,7 +13,6 @@ import math
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 
 from facesketch import models
 from facesketch.cli import main as facesketch
+from facesketch.errors import ConfigError
 from facesketch.models.compact import CompactGenerator
 from facesketch.models.layers import RELU_GAIN, WSConv2d
 
@@ -29,11 +29,6 @@ STD = 0.02  # of weights at first, as in `compact`: Adam moves them by its rate,
 EPS = 1e-5
 MOMENTUM = 0.1  # of running statistics
 MP_SHARE = 0.3  # of the branch in a sum (Karras et al. 2024, Eq. 88)
-
-
-def num_styles_of(conv: WSConv2d) -> int:
-    """Return how many styles a convolution has."""
-    return len(conv.style_gain) if conv.is_styled else 1
 
 
 class NormConv2d(nn.Module):
@@ -55,26 +50,22 @@ class NormConv2d(nn.Module):
             bias=False,
         )
         nn.init.normal_(self.conv.weight, 0.0, STD)
-        num_styles = num_styles_of(conv)
         # A branch is as strong as in the network that this one is like.
-        self.gain = nn.Parameter(torch.full((num_styles, conv.out_channels), conv.scale))
-        self.bias = nn.Parameter(torch.zeros(num_styles, conv.out_channels))
+        self.gain = nn.Parameter(torch.full((conv.out_channels,), conv.scale))
+        self.bias = nn.Parameter(torch.zeros(conv.out_channels))
         self.of_batch = of_batch
         if of_batch:
             zeros, ones = torch.zeros(conv.out_channels), torch.ones(conv.out_channels)
             self.mean = nn.Parameter(zeros, requires_grad=False)
             self.var = nn.Parameter(ones, requires_grad=False)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Convolve (B, in, H, W) to (B, out, H / stride, W / stride)."""
         x = self.conv(x)
         if not self.of_batch:
-            x = F.instance_norm(x, eps=EPS)
-        else:
-            learns = self.training and torch.is_grad_enabled()
-            x = F.batch_norm(x, self.mean, self.var, None, None, learns, MOMENTUM, EPS)
-        chosen = slice(1) if style is None or len(self.gain) == 1 else style
-        return x * self.gain[chosen][:, :, None, None] + self.bias[chosen][:, :, None, None]
+            return F.instance_norm(x, weight=self.gain, bias=self.bias, eps=EPS)
+        learns = self.training and torch.is_grad_enabled()
+        return F.batch_norm(x, self.mean, self.var, self.gain, self.bias, learns, MOMENTUM, EPS)
 
 
 class MagnitudePreservingConv2d(WSConv2d):
@@ -90,7 +81,6 @@ class MagnitudePreservingConv2d(WSConv2d):
             conv.out_channels,
             conv.kernel_size[0],
             conv.stride[0],
-            num_styles=num_styles_of(conv),
             scale=1.0 if conv.scale == 1 else math.sqrt(2),
             padding_mode=conv.padding_mode,  # type: ignore[arg-type]
         )
@@ -110,14 +100,14 @@ class MagnitudePreservingConv2d(WSConv2d):
 class MagnitudePreservingBlock(nn.Module):
     """The weighted sum of a picture and what two convolutions make of it, at its magnitude."""
 
-    def __init__(self, channels: int, num_styles: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv1 = WSConv2d(channels, channels, 3, num_styles=num_styles)
+        self.conv1 = WSConv2d(channels, channels, 3)
         self.conv2 = WSConv2d(channels, channels, 3)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
-        y = self.conv2(F.relu(self.conv1(F.relu(x), style)))
+        y = self.conv2(F.relu(self.conv1(F.relu(x))))
         return torch.lerp(x, y, MP_SHARE) / math.hypot(1 - MP_SHARE, MP_SHARE)
 
 
@@ -142,39 +132,37 @@ class InvertedBottleneck(nn.Module):
 
     expansion = 8  # as many multiplications as two convolutions of 3x3
 
-    def __init__(self, channels: int, num_styles: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         inner = self.expansion * channels
         self.expand = WSConv2d(channels, inner, 1)
         self.filter = DepthwiseConv2d(inner, 3)
-        self.project = WSConv2d(inner, channels, 1, num_styles=num_styles, scale=0.5 * RELU_GAIN)
+        self.project = WSConv2d(inner, channels, 1, scale=0.5 * RELU_GAIN)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
         y = self.filter(RELU_GAIN * F.relu(self.expand(F.relu(x))))
-        return x + self.project(F.relu(y), style)  # type: ignore[no-any-return]
+        return x + self.project(F.relu(y))  # type: ignore[no-any-return]
 
 
 class LargeKernels(nn.Module):
     """Filters of 7x7, then four times as wide and back by 1x1, twice (Liu et al. 2022)."""
 
-    def __init__(self, channels: int, num_styles: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
         self.parts = nn.ModuleList()
         for _ in range(2):
             part = nn.Module()
             part.filter = DepthwiseConv2d(channels, 7)
             part.expand = WSConv2d(channels, 4 * channels, 1, scale=1.0)
-            part.project = WSConv2d(
-                4 * channels, channels, 1, num_styles=num_styles, scale=0.5 * RELU_GAIN
-            )
+            part.project = WSConv2d(4 * channels, channels, 1, scale=0.5 * RELU_GAIN)
             self.parts.append(part)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
         for part in self.parts:
             y = part.expand(part.filter(x))  # type: ignore[operator]
-            x = x + part.project(F.relu(y), style)  # type: ignore[operator]
+            x = x + part.project(F.relu(y))  # type: ignore[operator]
         return x
 
 
@@ -189,9 +177,9 @@ class Attention(nn.Module):
         self.look = WSConv2d(channels, 3 * channels, 1, scale=1.0)
         self.project = WSConv2d(channels, channels, 1, scale=0.5)
 
-    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
-        x = self.block(x, style)
+        x = self.block(x)
         looked = self.look(x).unflatten(1, (3, self.heads, -1)).flatten(4)  # (B, 3, 4, C / 4, HW)
         query, key, value = looked.transpose(3, 4).unbind(1)
         seen = F.scaled_dot_product_attention(query, key, value)  # (B, 4, HW, C / 4)
@@ -215,12 +203,12 @@ def replace_convs(network: nn.Module, new: Callable[[WSConv2d], nn.Module]) -> N
             setattr(network.get_submodule(parent), child, new(module))
 
 
-def replace_blocks(network: nn.Module, new: Callable[[int, int], nn.Module]) -> None:
-    """Put other blocks in, made of their channels and styles."""
+def replace_blocks(network: nn.Module, new: Callable[[int], nn.Module]) -> None:
+    """Put other blocks in, made of their channels."""
     for name in BLOCKS:
         conv = network.get_submodule(f"{name}.conv1")
         assert isinstance(conv, WSConv2d)  # noqa: S101
-        setattr(network, name, new(conv.in_channels, num_styles_of(conv)))
+        setattr(network, name, new(conv.in_channels))
 
 
 def normalise_batch(network: nn.Module) -> None:
@@ -257,9 +245,22 @@ DESIGNS: dict[str, Callable[[nn.Module], None]] = {
 """What each does to a new `compact` generator."""
 
 
-def build(design: str, *args: Any, **kwargs: Any) -> CompactGenerator:
-    """Build the generator of a design, of the arguments of `CompactGenerator`."""
-    network = (NoSkips if design == "no_skips" else CompactGenerator)(*args, **kwargs)
+def build(
+    design: str,
+    in_channels: int,
+    out_channels: int,
+    num_styles: int = 1,
+    paper_threshold: float = 0.0,
+) -> CompactGenerator:
+    """Build the generator of a design, of the arguments of `CompactGenerator`.
+
+    Raises:
+        ConfigError: If there are several styles.
+    """
+    if num_styles > 1:
+        raise ConfigError(f"{design} draws in one style; give --styles one.")
+    kind = NoSkips if design == "no_skips" else CompactGenerator
+    network = kind(in_channels, out_channels, paper_threshold=paper_threshold)
     DESIGNS[design](network)
     return network
 

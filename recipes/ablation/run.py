@@ -43,8 +43,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 """One change each."""
 
-LIKENESS = ("--lambda-structure", "1", "--lambda-features", "0.5")
-"""For comparing networks: without it, likeness is left to chance in so short a time."""
+NETWORKS_BASE = ("--styles", "line", "--lambda-structure", "1", "--lambda-features", "0.5")
+"""For designs: they draw in one style; with neither loss, likeness is left to chance so early."""
 
 NETWORKS = (
     "compact",
@@ -71,8 +71,8 @@ def main() -> None:
     facesketch: tuple[object, ...] = ("-m", "facesketch")
     designs = Path(__file__).with_name("networks.py")
     runs = (
-        {name: ((designs, name), LIKENESS) for name in NETWORKS}
-        | {"compact, another seed": ((designs, "compact"), (*LIKENESS, "--seed", "1"))}
+        {name: ((designs, name), NETWORKS_BASE) for name in NETWORKS}
+        | {"compact, another seed": ((designs, "compact"), (*NETWORKS_BASE, "--seed", "1"))}
         if args.networks
         else {name: (facesketch, change) for name, change in CHANGES.items()}
     )

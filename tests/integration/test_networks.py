@@ -12,6 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from facesketch import models  # noqa: E402
+from facesketch.errors import ConfigError  # noqa: E402
 from facesketch.export import export_run  # noqa: E402
 from facesketch.models.layers import WSConv2d  # noqa: E402
 from facesketch.training import train  # noqa: E402
@@ -35,13 +36,17 @@ def test_a_design_learns_both_ways_and_is_exported(
 
 
 @pytest.mark.parametrize("design", networks.DESIGNS)
-def test_a_design_costs_what_compact_costs_and_draws_in_each_style(design: str) -> None:
-    network = networks.build(design, 3, 1, num_styles=2)
+def test_a_design_costs_what_compact_costs_and_all_of_it_learns(design: str) -> None:
+    network = networks.build(design, 3, 1)
     assert sum(p.numel() for p in network.parameters()) < MAX_PARAMETERS
-    photos = torch.rand(2, 3, 32, 32)
-    network(photos, torch.tensor([0, 1])).mean().backward()
+    network(torch.rand(2, 3, 32, 32)).mean().backward()
     missing = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not missing
+
+
+def test_several_styles_are_refused() -> None:
+    with pytest.raises(ConfigError, match="--styles"):
+        networks.build("no_skips", 3, 1, num_styles=2)
 
 
 def test_statistics_of_batches_are_learned_and_used() -> None:
