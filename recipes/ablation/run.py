@@ -72,7 +72,7 @@ def main() -> None:
     designs = Path(__file__).with_name("networks.py")
     runs = (
         {name: ((designs, name), NETWORKS_BASE) for name in NETWORKS}
-        | {"compact, another seed": ((designs, "compact"), (*NETWORKS_BASE, "--seed", "1"))}
+        | {"compact_again": ((designs, "compact"), (*NETWORKS_BASE, "--seed", "1"))}
         if args.networks
         else {name: (facesketch, change) for name, change in CHANGES.items()}
     )
