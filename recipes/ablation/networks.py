@@ -22,10 +22,15 @@ from facesketch import models
 from facesketch.cli import main as facesketch
 from facesketch.errors import ConfigError
 from facesketch.models.compact import CompactGenerator
-from facesketch.models.layers import RELU_GAIN, WSConv2d
+from facesketch.models.layers import (
+    RELU_GAIN,
+    WEIGHT_STD,
+    PlainConv2d,
+    WSConv2d,
+    replace_convs,
+)
 
 BLOCKS = ("enc1", "enc2", "middle1", "middle2", "dec2", "dec1", "dec0")
-STD = 0.02  # of weights at first, as in `compact`: Adam moves them by its rate, whatever their size
 EPS = 1e-5
 MOMENTUM = 0.1  # of running statistics
 MP_SHARE = 0.3  # of the branch in a sum (Karras et al. 2024, Eq. 88)
@@ -40,16 +45,8 @@ class NormConv2d(nn.Module):
 
     def __init__(self, conv: WSConv2d, *, of_batch: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            padding_mode=conv.padding_mode,
-            bias=False,
-        )
-        nn.init.normal_(self.conv.weight, 0.0, STD)
+        self.conv = PlainConv2d.like(conv, bias=False)
+        nn.init.normal_(self.conv.weight, 0.0, WEIGHT_STD)
         # A branch is as strong as in the network that this one is like.
         self.gain = nn.Parameter(torch.full((conv.out_channels,), conv.scale))
         self.bias = nn.Parameter(torch.zeros(conv.out_channels))
@@ -92,7 +89,8 @@ class MagnitudePreservingConv2d(WSConv2d):
         """Return the weights, shape (out, in, k, k)."""
         if self.training and torch.is_grad_enabled():
             # Not seen by autograd, as a step draws twice: the second time this changes nothing.
-            data, length = self.weight.data, STD * math.sqrt(self.weight[0].numel())
+            # As long as those of `compact` at first: Adam moves any by its rate.
+            data, length = self.weight.data, WEIGHT_STD * math.sqrt(self.weight[0].numel())
             data.copy_(length * F.normalize(data.flatten(1)).view_as(data))
         return self.scale * F.normalize(self.weight.flatten(1)).view_as(self.weight)
 
@@ -111,22 +109,6 @@ class MagnitudePreservingBlock(nn.Module):
         return torch.lerp(x, y, MP_SHARE) / math.hypot(1 - MP_SHARE, MP_SHARE)
 
 
-class DepthwiseConv2d(nn.Conv2d):
-    """One standardised filter a channel."""
-
-    def __init__(self, channels: int, kernel_size: int) -> None:
-        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
-        nn.init.normal_(self.weight, 0.0, STD)
-        self.gain = nn.Parameter(torch.ones(channels, 1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to the same shape."""
-        var, mean = torch.var_mean(self.weight, dim=(1, 2, 3), keepdim=True, correction=0)
-        size = self.weight[0].numel()
-        weight = (self.weight - mean) * (self.gain * torch.rsqrt(var * size + 1e-12))
-        return self._conv_forward(x, weight, self.bias)  # type: ignore[no-any-return]
-
-
 class InvertedBottleneck(nn.Module):
     """Widen by 1x1, filter each channel, narrow by 1x1 (Sandler et al. 2018), without norms."""
 
@@ -136,34 +118,38 @@ class InvertedBottleneck(nn.Module):
         super().__init__()
         inner = self.expansion * channels
         self.expand = WSConv2d(channels, inner, 1)
-        self.filter = DepthwiseConv2d(inner, 3)
+        self.filter = WSConv2d(inner, inner, 3, groups=inner)
         self.project = WSConv2d(inner, channels, 1, scale=0.5 * RELU_GAIN)
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
-        y = self.filter(RELU_GAIN * F.relu(self.expand(F.relu(x))))
+        y = self.filter(F.relu(self.expand(F.relu(x))))
         return x + self.project(F.relu(y))  # type: ignore[no-any-return]
 
 
-class LargeKernels(nn.Module):
-    """Filters of 7x7, then four times as wide and back by 1x1, twice (Liu et al. 2022)."""
+class LargeKernel(nn.Module):
+    """A filter of 7x7 for each channel, then four times as wide and back by 1x1."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.parts = nn.ModuleList()
-        for _ in range(2):
-            part = nn.Module()
-            part.filter = DepthwiseConv2d(channels, 7)
-            part.expand = WSConv2d(channels, 4 * channels, 1, scale=1.0)
-            part.project = WSConv2d(4 * channels, channels, 1, scale=0.5 * RELU_GAIN)
-            self.parts.append(part)
+        self.filter = WSConv2d(channels, channels, 7, groups=channels, scale=1.0)
+        self.expand = WSConv2d(channels, 4 * channels, 1, scale=1.0)
+        self.project = WSConv2d(4 * channels, channels, 1, scale=0.5 * RELU_GAIN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        return x + self.project(F.relu(self.expand(self.filter(x))))  # type: ignore[no-any-return]
+
+
+class LargeKernels(nn.Sequential):
+    """Two of them cost what a block does (Liu et al. 2022, ConvNeXt, without norms)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(LargeKernel(channels), LargeKernel(channels))
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
-        for part in self.parts:
-            y = part.expand(part.filter(x))  # type: ignore[operator]
-            x = x + part.project(F.relu(y))  # type: ignore[operator]
-        return x
+        return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Attention(nn.Module):
@@ -195,14 +181,6 @@ class NoSkips(CompactGenerator):
         return [deepest.new_zeros(())] * 3 + [deepest]
 
 
-def replace_convs(network: nn.Module, new: Callable[[WSConv2d], nn.Module]) -> None:
-    """Put something else in the place of every convolution that has standardised weights."""
-    for name, module in list(network.named_modules()):
-        if isinstance(module, WSConv2d):
-            parent, _, child = name.rpartition(".")
-            setattr(network.get_submodule(parent), child, new(module))
-
-
 def replace_blocks(network: nn.Module, new: Callable[[int], nn.Module]) -> None:
     """Put other blocks in, made of their channels."""
     for name in BLOCKS:
@@ -229,7 +207,8 @@ def preserve_magnitudes(network: nn.Module) -> None:
 
 def add_attention(network: nn.Module) -> None:
     """Let the last block at 1/16 look at all of the picture."""
-    network.middle2 = Attention(network.get_submodule("middle2"), 160)
+    channels = CompactGenerator.encoder_channels[-1]
+    network.middle2 = Attention(network.get_submodule("middle2"), channels)
 
 
 DESIGNS: dict[str, Callable[[nn.Module], None]] = {

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 from facesketch import models  # noqa: E402
 from facesketch.errors import ConfigError  # noqa: E402
 from facesketch.export import export_run  # noqa: E402
-from facesketch.models.layers import WSConv2d  # noqa: E402
+from facesketch.models.layers import WEIGHT_STD, WSConv2d  # noqa: E402
 from facesketch.training import train  # noqa: E402
 from recipes.ablation import networks, run  # noqa: E402
 from train_helpers import tiny_config, write_pictures  # noqa: E402
@@ -65,7 +65,7 @@ def test_lengths_of_weights_are_kept_while_they_learn() -> None:
     with torch.no_grad():
         conv.weight.mul_(3)
     network(torch.rand(1, 3, 32, 32))
-    assert conv.weight.std().item() == pytest.approx(networks.STD, rel=0.01)
+    assert conv.weight.std().item() == pytest.approx(WEIGHT_STD, rel=0.01)
 
 
 def test_designs_are_named_alike_and_others_are_refused() -> None:

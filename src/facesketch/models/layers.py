@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -13,6 +14,10 @@ from torch import Tensor, nn
 
 RELU_GAIN = math.sqrt(2 / (1 - 1 / math.pi))
 """Keeps the variance of ReLU of a unit normal at 1 (Brock et al. 2021, NF-ResNets, section 4)."""
+
+
+WEIGHT_STD = 0.02
+"""Of weights, before they are trained."""
 
 
 class WSConv2d(nn.Conv2d):
@@ -36,6 +41,7 @@ class WSConv2d(nn.Conv2d):
         stride: int = 1,
         *,
         num_styles: int = 1,
+        groups: int = 1,
         scale: float = RELU_GAIN,
         padding_mode: Literal["zeros", "replicate"] = "zeros",
     ) -> None:
@@ -45,11 +51,12 @@ class WSConv2d(nn.Conv2d):
             kernel_size,
             stride,
             padding=kernel_size // 2,
+            groups=groups,
             padding_mode=padding_mode,
         )
         # The result does not depend on this scale, but the speed of learning does: Adam moves a
         # weight by about the learning rate, whatever its size.
-        nn.init.normal_(self.weight, 0.0, 0.02)
+        nn.init.normal_(self.weight, 0.0, WEIGHT_STD)
         assert self.bias is not None  # noqa: S101  # bias=True above
         nn.init.zeros_(self.bias)
         self.gain = nn.Parameter(torch.ones(out_channels, 1, 1, 1))
@@ -113,9 +120,31 @@ class WSConv2d(nn.Conv2d):
 class PlainConv2d(nn.Conv2d):
     """What `fold` puts in the place of a WSConv2d: it has one style."""
 
+    @classmethod
+    def like(cls, conv: nn.Conv2d, *, bias: bool = True) -> PlainConv2d:
+        """Make one of another convolution's shape, with weights of its own."""
+        return cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            groups=conv.groups,
+            bias=bias,
+            padding_mode=conv.padding_mode,
+        )
+
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Convolve (B, in, H, W) to (B, out, H / stride, W / stride)."""
         return super().forward(x)
+
+
+def replace_convs(model: nn.Module, new: Callable[[WSConv2d], nn.Module]) -> None:
+    """Put something else in the place of every WSConv2d of a model."""
+    for name, module in list(model.named_modules()):
+        if isinstance(module, WSConv2d):
+            parent, _, child = name.rpartition(".")
+            setattr(model.get_submodule(parent), child, new(module))
 
 
 def fold(model: nn.Module, style: int = 0) -> nn.Module:
@@ -128,20 +157,14 @@ def fold(model: nn.Module, style: int = 0) -> nn.Module:
         style: Which of its styles is kept, where it has several.
     """
     model = copy.deepcopy(model)
-    for name, module in list(model.named_modules()):
-        if isinstance(module, WSConv2d):
-            conv = PlainConv2d(
-                module.in_channels,
-                module.out_channels,
-                module.kernel_size,  # type: ignore[arg-type]
-                module.stride,  # type: ignore[arg-type]
-                module.padding,  # type: ignore[arg-type]
-                padding_mode=module.padding_mode,
-            )
-            conv.weight, conv.bias = map(nn.Parameter, module.folded(style))
-            parent, _, child = name.rpartition(".")
-            setattr(model.get_submodule(parent), child, conv)
+    replace_convs(model, partial(_plain, style=style))
     return model
+
+
+def _plain(conv: WSConv2d, style: int) -> PlainConv2d:
+    plain = PlainConv2d.like(conv)
+    plain.weight, plain.bias = map(nn.Parameter, conv.folded(style))
+    return plain
 
 
 @torch.no_grad()
