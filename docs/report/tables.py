@@ -31,6 +31,12 @@ ABLATION: tuple[tuple[str, Group, str], ...] = (
 )
 """What is compared where one thing is changed at a time."""
 
+DESIGNS: tuple[tuple[str, Group, str], ...] = (
+    *ABLATION[:-1],
+    ("ms ↓", "photo2sketch", "latency"),
+)
+"""What is compared where the generator is of another design, which may be slower too."""
+
 REFERENCE = "reference"
 """Name of the folder of weights that the shipped ones are compared with."""
 
@@ -185,20 +191,34 @@ def about(column: Column) -> str:
     return "; ".join(dict.fromkeys(told))
 
 
-def ablation(records: Records) -> Table:
-    """One row a set of weights."""
-    results = Results.model_validate(records["ablation"].result)
-    measured = [
-        (label, group, name)
-        for label, group, name in ABLATION
-        if any(_value(column, group, name) for column in results.columns)
-    ]
-    rows = tuple(
-        (column.name, *(_cell(column, group, name) for _, group, name in measured))
-        for column in results.columns
-    )
-    columns = ("weights", *(label for label, _, _ in measured))
-    return Table(columns, rows, "l" + "r" * len(measured), _source(records["ablation"]))
+def comparison(name: str, compared: tuple[tuple[str, Group, str], ...]) -> Callable[..., Table]:
+    """Table with a row a set of weights, and what each was trained for."""
+
+    def build(records: Records) -> Table:
+        results = Results.model_validate(records[name].result)
+        measured = [
+            (label, group, metric)
+            for label, group, metric in compared
+            if any(_value(column, group, metric) for column in results.columns)
+        ]
+        rows = tuple(
+            (
+                column.name,
+                _steps(column),
+                *(_cell(column, group, metric) for _, group, metric in measured),
+            )
+            for column in results.columns
+        )
+        columns = ("weights", "steps", *(label for label, _, _ in measured))
+        return Table(columns, rows, "l" + "r" * (len(columns) - 1), _source(records[name]))
+
+    return build
+
+
+def _steps(column: Column) -> str:
+    """Read the steps of training from what the files say of themselves; a dash for no weights."""
+    found = re.search(r"\bstep (\d+)", about(column))
+    return f"{int(found[1]):,}" if found else NOTHING
 
 
 def groups(records: Records) -> Table:
@@ -265,7 +285,8 @@ TABLES: dict[str, Callable[[Records], Table]] = {
     "data": data,
     "published": published,
     "quality": quality,
-    "ablation": ablation,
+    "ablation": comparison("ablation", ABLATION),
+    "designs": comparison("designs", DESIGNS),
     "groups": groups,
     "latency": latency,
 }
@@ -273,6 +294,7 @@ NEEDS = {
     "data": "data",
     "quality": "evaluation",
     "ablation": "ablation",
+    "designs": "designs",
     "latency": "latency",
     "training": "training",
     "groups": "evaluation",

@@ -8,7 +8,7 @@ an interrupted call goes on, less the run that it was in. docs/results/ablation.
     python docs/report/record.py ablation --result OUT/evaluation/metrics.json -- \
         python recipes/ablation/run.py DATA OUT --minutes 8
 
-With --networks it compares designs of the generator in the same way: docs/results/networks.json.
+With --designs it compares designs of the generator in the same way: docs/results/designs.json.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ CHANGES: dict[str, tuple[str, ...]] = {
 }
 """One change each."""
 
-NETWORKS_BASE = ("--styles", "line", "--lambda-structure", "1", "--lambda-features", "0.5")
+DESIGNS_BASE = ("--styles", "line", "--lambda-structure", "1", "--lambda-features", "0.5")
 """For designs: they draw in one style; with neither loss, likeness is left to chance so early."""
 
-NETWORKS = (
+DESIGNS = (
     "compact",
     "batch_norm",
     "instance_norm",
@@ -56,7 +56,7 @@ NETWORKS = (
     "no_skips",
     "attention",
 )
-"""The designs of networks.py."""
+"""The designs of designs.py."""
 
 
 def main() -> None:
@@ -64,26 +64,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--networks", action="store_true", help="compare designs, not settings")
+    parser.add_argument("--designs", action="store_true", help="compare designs, not settings")
     parser.add_argument("--minutes", type=float, default=8, help="of training for each [8]")
     parser.add_argument("--limit", type=int, default=200, help="photos to measure with [200]")
     args = parser.parse_args()
     facesketch: tuple[object, ...] = ("-m", "facesketch")
-    designs = Path(__file__).with_name("networks.py")
+    program = Path(__file__).with_name("designs.py")
     runs = (
-        {name: ((designs, name), NETWORKS_BASE) for name in NETWORKS}
-        | {"compact_again": ((designs, "compact"), (*NETWORKS_BASE, "--seed", "1"))}
-        if args.networks
+        {name: ((program, name), DESIGNS_BASE) for name in DESIGNS}
+        | {"compact_again": ((program, "compact"), (*DESIGNS_BASE, "--seed", "1"))}
+        if args.designs
         else {name: (facesketch, change) for name, change in CHANGES.items()}
     )
     weights: list[str] = []
-    for name, (program, change) in runs.items():
+    for name, (script, change) in runs.items():
         run, exported = args.out / "runs" / name, args.out / name
         if not (exported / "sketch2photo.onnx").is_file():
             shutil.rmtree(run, ignore_errors=True)  # of a call that was interrupted in it
-            _python(*program, "train", "--data", args.data, "--out", run, *BASE, *change,
+            _python(*script, "train", "--data", args.data, "--out", run, *BASE, *change,
                     "--max-minutes", args.minutes)  # fmt: skip
-            _python(*program, "export", run, "-o", exported)
+            _python(*script, "export", run, "-o", exported)
         weights += ["--weights", str(exported)]
     # val has too few drawings for KID; those of train are no photos' partners.
     _python(*facesketch, "evaluate", *weights, "--identity",

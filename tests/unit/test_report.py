@@ -75,7 +75,10 @@ WITH_REFERENCE = with_weights(
         "values": MADE_UP,
     }
 )
-ABLATION = with_weights(all={"values": MADE_UP}, **{"no noise": {"values": MADE_UP}})
+LATE = {"photo2sketch": "style line, compact, 128 px, step 1554, learned from data"}
+ABLATION = with_weights(
+    all={"about": LATE, "values": MADE_UP}, **{"no noise": {"values": MADE_UP}}
+)
 
 
 def test_tables_in_readme_and_docs_are_those_of_the_measurements() -> None:
@@ -114,6 +117,7 @@ def test_a_paper_with_every_measurement_builds(tmp_path: Path) -> None:
     more = {
         "evaluation": WITH_REFERENCE,
         "ablation": ABLATION,
+        "designs": ABLATION,
         "latency": Record.model_validate(KNOWN | {"result": {"cases": [CASE]}}),
         "training": training,
     }
@@ -164,9 +168,9 @@ def test_a_reference_has_a_column_that_says_what_it_is() -> None:
 
 
 def test_ablations_are_a_row_a_set_and_a_column_a_figure_that_was_measured() -> None:
-    made = tables.ablation({"ablation": ABLATION})
-    assert [row[0] for row in made.rows[:2]] == ["all", "no noise"]
-    assert made.rows[0][1:4] == (
+    made = tables.build_tables({"ablation": ABLATION})["ablation"]
+    assert [row[:2] for row in made.rows[:2]] == [("all", "1,554"), ("no noise", tables.NOTHING)]
+    assert made.rows[0][2:5] == (
         "0.400 (0.350 to 0.450)",
         "0.200 (0.175 to 0.225)",
         "50.0% (43.8% to 56.2%)",

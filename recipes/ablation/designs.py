@@ -1,10 +1,10 @@
 """Be `facesketch` with a generator that does one thing otherwise than `compact` does.
 
-    python recipes/ablation/networks.py batch_norm train --photos ... --sketches ... --out runs/a
-    python recipes/ablation/networks.py batch_norm export runs/a -o weights
+    python recipes/ablation/designs.py batch_norm train --photos ... --sketches ... --out runs/a
+    python recipes/ablation/designs.py batch_norm export runs/a -o weights
 
 Each design has the multiplications of `compact`, 2.5 GMACs at most at 256 px, and 3 M parameters at
-most. `run.py --networks` compares them.
+most. `run.py --designs` compares them.
 """
 
 from __future__ import annotations

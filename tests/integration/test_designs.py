@@ -11,46 +11,49 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import facts  # noqa: E402
 from facesketch import models  # noqa: E402
 from facesketch.errors import ConfigError  # noqa: E402
 from facesketch.export import export_run  # noqa: E402
 from facesketch.models.layers import WEIGHT_STD, WSConv2d  # noqa: E402
 from facesketch.training import train  # noqa: E402
-from recipes.ablation import networks, run  # noqa: E402
+from recipes.ablation import designs, run  # noqa: E402
 from train_helpers import tiny_config, write_pictures  # noqa: E402
 
 pytestmark = pytest.mark.train
 
 MAX_PARAMETERS = 3_000_000
+MAX_MACS = 2_500_000_000
 
 
 @pytest.mark.parametrize("design", ["batch_norm", "magnitude_preserving", "attention"])
 def test_a_design_learns_both_ways_and_is_exported(
     design: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(models, "CompactGenerator", partial(networks.build, design))
+    monkeypatch.setattr(models, "CompactGenerator", partial(designs.build, design))
     data, out = write_pictures(tmp_path / "data"), tmp_path / "run"
     train(tiny_config(data=data, out=out, steps=2, generator="compact"))
     export_run(out, tmp_path / "weights")
     assert (tmp_path / "weights" / "sketch2photo.onnx").stat().st_size > 1e6
 
 
-@pytest.mark.parametrize("design", networks.DESIGNS)
+@pytest.mark.parametrize("design", designs.DESIGNS)
 def test_a_design_costs_what_compact_costs_and_all_of_it_learns(design: str) -> None:
-    network = networks.build(design, 3, 1)
+    network = designs.build(design, 3, 1)
     assert sum(p.numel() for p in network.parameters()) < MAX_PARAMETERS
     network(torch.rand(2, 3, 32, 32)).mean().backward()
     missing = [n for n, p in network.named_parameters() if p.requires_grad and p.grad is None]
     assert not missing
+    assert facts.macs(network.to("meta")) < MAX_MACS
 
 
 def test_several_styles_are_refused() -> None:
     with pytest.raises(ConfigError, match="--styles"):
-        networks.build("no_skips", 3, 1, num_styles=2)
+        designs.build("no_skips", 3, 1, num_styles=2)
 
 
 def test_statistics_of_batches_are_learned_and_used() -> None:
-    layer = networks.NormConv2d(WSConv2d(3, 4, 3), of_batch=True)
+    layer = designs.NormConv2d(WSConv2d(3, 4, 3), of_batch=True)
     batch = torch.rand(4, 3, 32, 32)
     for _ in range(200):
         learned = layer(batch)
@@ -60,7 +63,7 @@ def test_statistics_of_batches_are_learned_and_used() -> None:
 
 
 def test_lengths_of_weights_are_kept_while_they_learn() -> None:
-    network = networks.build("magnitude_preserving", 3, 1)
+    network = designs.build("magnitude_preserving", 3, 1)
     conv = network.enc1.conv1
     with torch.no_grad():
         conv.weight.mul_(3)
@@ -69,9 +72,9 @@ def test_lengths_of_weights_are_kept_while_they_learn() -> None:
 
 
 def test_designs_are_named_alike_and_others_are_refused() -> None:
-    assert tuple(networks.DESIGNS) == run.NETWORKS
+    assert tuple(designs.DESIGNS) == run.DESIGNS
     done = subprocess.run(
-        [sys.executable, networks.__file__, "wide"], capture_output=True, text=True, check=False
+        [sys.executable, designs.__file__, "wide"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "one of compact, batch_norm" in done.stderr
