@@ -35,11 +35,17 @@ define environment
 	@touch $@
 endef
 
-.venv-run/ready: pyproject.toml constraints.txt
+# $(call asked,FOLDER): FORCE where PYTHON is given and is not the one that is there.
+VERSION := -c 'import platform; print(platform.python_version())'
+asked = $(if $(PYTHON),$(if $(filter $(shell "$(PYTHON)" $(VERSION) 2>/dev/null),\
+    $(shell $(1)/bin/python $(VERSION) 2>/dev/null)),,FORCE))
+FORCE:
+
+.venv-run/ready: pyproject.toml constraints.txt $(call asked,.venv-run)
 	$(call environment,.venv-run,'$(PYTHON)' 3.13 3.12 3.11,constraints.txt,$(STUDIO))
 
 # The oldest Python first: it refuses what the newer ones have added.
-.venv-test/ready: pyproject.toml constraints.txt
+.venv-test/ready: pyproject.toml constraints.txt $(call asked,.venv-test)
 	$(call environment,.venv-test,'$(PYTHON)' $(PYTHONS),constraints.txt,$(EVERYTHING))
 	@.venv-test/bin/python -m pip install -qq --no-compile --no-deps -c constraints.txt $(FEATURES) \
 	    || { rm -f $@; exit 1; }
@@ -50,7 +56,7 @@ endef
 	@.venv-lowest/bin/python -m pip install -qq --no-compile --no-deps $(FEATURES) \
 	    || { rm -f $@; exit 1; }
 
-.venv-ray/ready: pyproject.toml constraints.txt
+.venv-ray/ready: pyproject.toml constraints.txt $(call asked,.venv-ray)
 	$(call environment,.venv-ray,'$(PYTHON)' $(PYTHONS),constraints.txt,$(RAY))
 
 .venv-3.%/ready: pyproject.toml constraints.txt

@@ -173,6 +173,54 @@ def scan_bomb(side: int, count: int) -> bytes:
     return data[:-2] + last * count + data[-2:]
 
 
+def _piece_bomb(rng: random.Random) -> bytes:
+    make = rng.choice([exif_bomb, segment_bomb, junk_bomb, chunk_bomb, text_bomb, block_bomb])
+    return make(rng.choice([1_000, 20_000, 1_000_000]))
+
+
+def exif_bomb(count: int) -> bytes:
+    """Write a JPEG whose EXIF comes in so many parts."""
+    segment = b"\xff\xe1" + struct.pack(">H", 18) + b"Exif\0\0" + bytes(10)
+    return _encoded("JPEG")[:2] + segment * count + _encoded("JPEG")[2:]
+
+
+def segment_bomb(count: int) -> bytes:
+    """Write a JPEG with so many empty parts in its head."""
+    return _encoded("JPEG")[:2] + b"\xff\xe1\0\2" * count + _encoded("JPEG")[2:]
+
+
+def junk_bomb(count: int) -> bytes:
+    """Write a JPEG with so many bytes behind its first part."""
+    return _encoded("JPEG")[:20] + bytes(count) + _encoded("JPEG")[20:]
+
+
+def chunk_bomb(count: int) -> bytes:
+    """Write a PNG with so many empty parts behind its pixels."""
+    data = _encoded("PNG")
+    return data[:-12] + _chunk(b"teSt", b"") * count + data[-12:]
+
+
+def text_bomb(count: int) -> bytes:
+    """Write a PNG with as many letters of text as may be, up to 64 times so many."""
+    more = [
+        _chunk(b"iTXt", f"{number}".encode() + b"\0\1\0\0\0" + _letters(min(count, 1_000_000)))
+        for number in range(64)
+    ]
+    return _png(64, 64, zlib.compress(bytes(193 * 64)), *more)
+
+
+@cache
+def _letters(count: int) -> bytes:
+    return zlib.compress(("a" * (count - 9) + "\N{GRINNING FACE}").encode(), 9)
+
+
+def block_bomb(count: int) -> bytes:
+    """Write a GIF with so many empty comments before its picture."""
+    data = _encoded("GIF")
+    place = data.index(b"\x2c", 13 + 3 * 256)
+    return data[:place] + b"\x21\xfe\0" * count + data[place:]
+
+
 def _webp_bomb(rng: random.Random) -> bytes:
     width, height = (rng.choice([16_383, 16_384, 2**24]) - 1 for _ in range(2))
     canvas = struct.pack("<I", 0x10) + width.to_bytes(3, "little") + height.to_bytes(3, "little")
@@ -295,6 +343,7 @@ KINDS: dict[str, Callable[[random.Random], bytes]] = {
     "bomb, text and profiles of a PNG": _text_bomb,
     "bomb, JPEG": _jpeg_bomb,
     "bomb, scans of a JPEG": _scan_bomb,
+    "bomb, a file in a million pieces": _piece_bomb,
     "bomb, WebP": _webp_bomb,
     "bomb, GIF": _gif_bomb,
     "enormous dimensions": _dimensions,

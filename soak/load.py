@@ -45,7 +45,10 @@ def drive(server: Server, requests: Iterator[Request], report: Report) -> list[l
                 request = next(requests, None)
             if request is None:
                 return
-            happened, wrong = send(server.port, request)
+            try:
+                happened, wrong = send(server.port, request)
+            except Exception as error:  # noqa: BLE001  # told, and not lost with this thread
+                happened, wrong = "the client failed", repr(error)
             with lock:
                 report.add(request.kind, happened, wrong)
                 num_done += 1
@@ -102,13 +105,20 @@ def _wrong(
         return f"{status} to a good request: {body[:200]!r}"
     if status >= 500 and not (status == 503 and headers["Retry-After"]):
         return f"{status} to {request.data[:60]!r}: {body[:200]!r}"
-    if status >= 400:
-        told = json.loads(body) if headers["Content-Type"] == "application/problem+json" else {}
-        if told.get("status") != status or b"Traceback" in body:
-            return f"{status} is no problem document: {body[:200]!r}"
+    if status >= 400 and (_problem_status(headers, body) != status or b"Traceback" in body):
+        return f"{status} is no problem document: {body[:200]!r}"
     if request.kind.startswith("picture") and status == 200 and b'"status":500' in body[-2000:]:
         return f"a picture of a batch failed: {body[-200:]!r}"
     return None
+
+
+def _problem_status(headers: http.client.HTTPMessage, body: bytes) -> int | None:
+    """Return the status that a problem document tells; None if it is none."""
+    try:
+        told = json.loads(body) if headers["Content-Type"] == "application/problem+json" else None
+    except ValueError:
+        return None
+    return told.get("status") if isinstance(told, dict) else None
 
 
 def resident_mb(server: Server) -> float:

@@ -14,6 +14,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -88,6 +89,7 @@ def _kinds(rng: random.Random) -> dict[str, Damage]:
         "another style under its name": lambda path: _metadata(path, '"style":""', '"style":"x"'),
         "external data": external_data,
         "external data in a constant": in_a_constant(external_data),
+        "external data in a function": in_a_function(external_data),
         "a foreign operator": foreign_operator,
         "an unknown operator": lambda path: _change(path, _rename_operator),
         "a weight of absurd shape": lambda path: _change(path, _absurd_weight),
@@ -137,6 +139,24 @@ def in_a_constant(damage: Damage) -> Damage:
         tensor = model.graph.initializer.pop(0)
         node = onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
         model.graph.node.insert(0, node)
+
+    return both
+
+
+def in_a_function(damage: Damage) -> Damage:
+    """Damage the first weight, and then hide a copy of it in what a function takes by default."""
+
+    def both(path: Path) -> None:
+        whole = onnx.load_model_from_string(path.read_bytes())
+        damage(path)
+        _change(path, partial(hide, whole))
+
+    def hide(whole: onnx.ModelProto, model: onnx.ModelProto) -> None:
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(model.graph.initializer[0])
+        model.CopyFrom(whole)
+        function = model.functions.add(name="hidden")
+        function.attribute_proto.append(onnx.helper.make_attribute("value", tensor))
 
     return both
 

@@ -23,6 +23,8 @@ from facesketch.cli import main
 from facesketch.config import TrainConfig
 
 if TYPE_CHECKING:
+    from facesketch.data.batch import Batch
+    from facesketch.data.dataset import Loaded
     from facesketch.training import Outcome
 
 GOLDEN = Path(__file__).parent / "golden" / "loss_curve.json"
@@ -94,6 +96,25 @@ def into_styles(root: Path, *styles: str) -> Path:
 def tiny_config(**changes: Any) -> TrainConfig:
     """Return the settings of a tiny run."""
     return TrainConfig.model_validate(TINY | changes)
+
+
+def loaded_steps(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Loaded]:
+    """Read what training would, from a step on."""
+    from facesketch.data.dataset import find_domains, make_loader  # noqa: PLC0415
+
+    domains = find_domains(config)
+    assert domains is not None
+    return list(make_loader(domains, config, num_steps=num_steps, first_step=first_step))
+
+
+def batches(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Batch]:
+    """Read the images alone."""
+    return [loaded.batch for loaded in loaded_steps(config, num_steps, first_step) if loaded.batch]
+
+
+def contents(steps: list[Loaded]) -> list[dict[str, object]]:
+    """Return what steps hold, to be compared."""
+    return [vars(s.batch) | {"broken": [vars(b) for b in s.broken]} for s in steps]
 
 
 def options(**settings: Any) -> list[str]:

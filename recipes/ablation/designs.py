@@ -58,11 +58,15 @@ class NormConv2d(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Convolve (B, in, H, W) to (B, out, H / stride, W / stride)."""
-        x = self.conv(x)
         if not self.of_batch:
-            return F.instance_norm(x, weight=self.gain, bias=self.bias, eps=EPS)
-        learns = self.training and torch.is_grad_enabled()
-        return F.batch_norm(x, self.mean, self.var, self.gain, self.bias, learns, MOMENTUM, EPS)
+            return F.instance_norm(self.conv(x), weight=self.gain, bias=self.bias, eps=EPS)
+        if self.training and torch.is_grad_enabled():
+            return F.batch_norm(
+                self.conv(x), self.mean, self.var, self.gain, self.bias, True, MOMENTUM, EPS
+            )
+        scale = self.gain * torch.rsqrt(self.var + EPS)
+        weight = self.conv.weight * scale[:, None, None, None]
+        return self.conv._conv_forward(x, weight, self.bias - self.mean * scale)
 
 
 class MagnitudePreservingConv2d(WSConv2d):

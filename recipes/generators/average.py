@@ -49,7 +49,10 @@ def main() -> None:
         if sum(share for _, share in getattr(args, direction)) == 0:
             parser.error(f"the shares of --{direction} sum to zero; change one of them")
     sums = {direction: _sum(getattr(args, direction), direction) for direction in DIRECTIONS}
-    sums["photo2sketch"][LAST_BIAS] += args.lighter
+    if args.lighter and LAST_BIAS not in sums["photo2sketch"]:
+        parser.error("--lighter is for the compact generator; leave it out")
+    if args.lighter:
+        sums["photo2sketch"][LAST_BIAS] += args.lighter
     last, _ = getattr(args, DIRECTIONS[-1])[-1]
     content = last.with_averages(
         {f"{d}.{name}": value for d in sums for name, value in sums[d].items()}

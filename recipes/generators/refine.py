@@ -10,8 +10,8 @@ is the mean of its drawings of a photo and of the mirrored one, and around the h
 taken for paper: there is much to draw, and little of who it is. Then sketch2photo learns of these
 drawings, which do not change any more: first with its discriminator and near to the photos it made
 before, then as many steps of likeness alone, which leave skin smooth. The mean of both in weights
-has nearly the likeness of the second, and is nearer to real photos. In all the face, which is in
-the same place of every photo, counts most.
+has nearly the likeness of the second, and is nearer to real photos. The face, which is in the same
+place of every photo, counts most in what drawings keep to and in photos that come back.
 
 Drawings are wanted as if the photo went on, mirrored, beyond its border: else the border itself is
 drawn, as a frame that no discriminator minds.
@@ -24,6 +24,7 @@ from __future__ import annotations
 import argparse
 import functools
 import itertools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def main() -> None:
     if checkpoint.list_checkpoints(args.out):
         parser.error(f"{args.out} holds a run already; give another folder")
     run, judges = checkpoint.load_latest(args.run), checkpoint.load_latest(args.judges)
+    if not run.settings.clean_paper:
+        parser.error(f"{args.run} leaves paper gray; set it with average.py --clean-paper")
     weights = {"lambda_nce": 0.0, "lambda_features": LAMBDA_FEATURES}
     changes = weights | {"data": args.data, "seed": run.settings.seed + 1}
     config = judges.settings.model_copy(update=changes)
@@ -201,6 +204,8 @@ class _Training:
         self._count = 0
 
     def step(self, loss: Tensor) -> None:
+        if not loss.isfinite():
+            raise SystemExit("A loss is no number any more; take runs that are finite.")
         self._optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
@@ -254,6 +259,8 @@ def _batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[
     for loaded in make_loader(domains, config, num_steps=num_steps):
         if loaded.batch is None:
             raise SystemExit(loaded.error)
+        for broken in loaded.broken:
+            print(f"Skipped a broken image: {broken.reason}", file=sys.stderr)
         yield loaded.batch
 
 

@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from facesketch.config import TrainConfig, build_config, field_extra
 from facesketch.distributed import Ranks
-from facesketch.errors import CheckpointError, OutOfMemoryError, TrainingError
+from facesketch.errors import (
+    CheckpointError,
+    OtherVersionError,
+    OutOfMemoryError,
+    TrainingError,
+)
 from facesketch.memory import is_out_of_memory
 from facesketch.writing import write_whole
 
@@ -154,6 +160,7 @@ def load_latest(run: Path, *, warn: bool = True) -> Checkpoint:
 
     Raises:
         CheckpointError: If there is none.
+        OtherVersionError: If that one is of another version; an older one would lose steps.
     """
     paths = list_checkpoints(run)
     if not paths:
@@ -161,6 +168,8 @@ def load_latest(run: Path, *, warn: bool = True) -> Checkpoint:
     for path in reversed(paths):
         try:
             return load(path)
+        except OtherVersionError:
+            raise
         except CheckpointError as error:
             if warn:
                 _log.warning("%s Trying the one before it.", error)
@@ -192,7 +201,8 @@ def load(path: Path) -> Checkpoint:
     """Load one checkpoint; tensors and plain values only, never code.
 
     Raises:
-        CheckpointError: If it is broken or of another version.
+        CheckpointError: If it is broken.
+        OtherVersionError: If it is whole, and of another version.
         OutOfMemoryError: If it does not fit into memory.
         TrainingError: If the disk does not let it be read.
     """
@@ -209,6 +219,10 @@ def load(path: Path) -> Checkpoint:
                 data_fingerprint=content["data_fingerprint"],
                 state=content["state"],
             )
+    except ValidationError as error:
+        names = dict.fromkeys(str(each["loc"][0]) for each in error.errors() if each["loc"])
+        how = f"with settings that this one does not take: {', '.join(names)}"
+        raise _of_another_version(path, how) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise TrainingError(
@@ -219,9 +233,12 @@ def load(path: Path) -> Checkpoint:
             raise OutOfMemoryError(f"{path} does not fit into the machine's memory.") from error
         # Truncated and foreign files are answered with many kinds of exception.
         raise CheckpointError(f"{path} is broken ({type(error).__name__}).") from error
-    raise CheckpointError(
-        f"{path} was written by another version of facesketch "
-        f"(schema {version}, this one reads {SCHEMA_VERSION})."
+    raise _of_another_version(path, f"schema {version}, this one reads {SCHEMA_VERSION}")
+
+
+def _of_another_version(path: Path, how: str) -> OtherVersionError:
+    return OtherVersionError(
+        f"{path} was written by another version of facesketch ({how}); use that version."
     )
 
 

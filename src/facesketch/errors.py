@@ -12,10 +12,11 @@ FacesketchError
 ├── DownloadError         something could not be fetched
 ├── WeightsError          generator files are missing, broken or of another kind
 ├── CheckpointError       a training checkpoint is missing, broken or from other settings
+│   └── OtherVersionError it is whole, and of another version of facesketch
 ├── TrainingError         training cannot go on
 │   ├── NonFiniteLossError
 │   └── OutOfMemoryError
-└── ExportError           an exported model differs from the trained one
+└── ExportError           an exported model differs from the trained one, or cannot be written
 
 Each message is one sentence that names the file or the field and says what to do.
 """
@@ -79,6 +80,10 @@ class CheckpointError(FacesketchError):
     """A training checkpoint is missing, broken or was made with other settings."""
 
 
+class OtherVersionError(CheckpointError):
+    """A checkpoint is whole, and was written by another version of facesketch."""
+
+
 class TrainingError(FacesketchError):
     """Training cannot go on."""
 
@@ -92,4 +97,4 @@ class OutOfMemoryError(TrainingError):
 
 
 class ExportError(FacesketchError):
-    """An exported model differs from the trained one."""
+    """An exported model differs from the trained one, or cannot be written where it should."""

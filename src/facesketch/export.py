@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,33 +77,35 @@ def export_run(
         ConfigError: If one of the two folders of images is missing.
         CheckpointError: If the run has no usable checkpoint, or no best one.
         DataError: If there are no images to check with.
-        ExportError: If ONNX Runtime and PyTorch differ; no file is left then. If the folder holds
-            other generators.
+        ExportError: If ONNX Runtime and PyTorch differ, or the folder holds other generators. What
+            is there already stays as it was then.
     """
     saved = checkpoint.load_best(run) if best else checkpoint.load_latest(run)
     config = saved.settings
-    _refuse_others(out, config)
+    refuse_others(out, [file_name(*each) for each in files_of(config)])
     changed = checkpoint.merge_settings(config, dict(changes or {}))
     batches = parity_batches(changed)
     exported = []
-    for direction, style in files_of(config):
-        network = trained_generator(saved, direction)
-        channels = channels_of(config, direction)
-        info = WeightsInfo(
-            direction=direction,
-            architecture=config.generator,
-            image_size=config.image_size,
-            input_channels=channels[0],
-            output_channels=channels[1],
-            size_multiple=network.size_multiple,
-            style=style,
-            styles=config.style_names if config.styles else (),
-            clean_paper=config.clean_paper if direction == "photo2sketch" else 0,
-            training_data=changed.training_data or describe_data(config),
-            step=saved.step,
-            licence=changed.licence,
-        )
-        exported.append(export_generator(network, info, out, batches[direction], half=half))
+    with ExitStack() as files:  # all appear or none, as a folder is of one run
+        for direction, style in files_of(config):
+            network = trained_generator(saved, direction)
+            channels = channels_of(config, direction)
+            info = WeightsInfo(
+                direction=direction,
+                architecture=config.generator,
+                image_size=config.image_size,
+                input_channels=channels[0],
+                output_channels=channels[1],
+                size_multiple=network.size_multiple,
+                style=style,
+                styles=config.style_names if config.styles else (),
+                clean_paper=config.clean_paper if direction == "photo2sketch" else 0,
+                training_data=changed.training_data or describe_data(config),
+                step=saved.step,
+                licence=changed.licence,
+            )
+            file = _checked_file(network, info, out, batches[direction], half=half)
+            exported.append(files.enter_context(file))
     return exported
 
 
@@ -112,9 +114,13 @@ def files_of(config: TrainConfig) -> list[tuple[Direction, str]]:
     return [*(("photo2sketch", name) for name in config.style_names), ("sketch2photo", "")]
 
 
-def _refuse_others(out: Path, config: TrainConfig) -> None:
-    """Refuse a folder with generators that would stay beside those of this run."""
-    own = {out / file_name(*each) for each in files_of(config)}
+def refuse_others(out: Path, names: Sequence[str]) -> None:
+    """Refuse a folder with generators of drawings that would stay beside those of these names.
+
+    Raises:
+        ExportError: If there are some.
+    """
+    own = {out / name for name in names}
     others = {*out.glob("photo2sketch*.onnx")} - own - {int8_path(path) for path in own}
     if others:
         names = ", ".join(sorted(path.name for path in others))
@@ -190,6 +196,15 @@ def export_generator(
         ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`, or what
             rounding weights to 16 bits then makes is above `MAX_ROUNDING`.
     """
+    with _checked_file(network, info, out, batch, half=half) as exported:
+        return exported
+
+
+@contextmanager
+def _checked_file(
+    network: Generator, info: WeightsInfo, out: Path, batch: Float32Array, *, half: bool
+) -> Iterator[Exported]:
+    """Do what `export_generator` does; the file gets its name when the block ends well."""
     path = out / file_name(info.direction, info.style)
     style = info.styles.index(info.style) if info.style else 0
     folded = fold(network, style).eval()
@@ -198,19 +213,18 @@ def export_generator(
         for limit in (MAX_DIFFERENCE, MAX_ROUNDING) if half else (MAX_DIFFERENCE,):
             if limit == MAX_ROUNDING:
                 _store_half(partial)
-            difference = max(
-                parity(network, partial, images, style) for images in _parity_shapes(batch, info)
-            )
-            if not difference <= limit:
+            shapes = _parity_shapes(batch, info)
+            differences = [parity(network, partial, images, style) for images in shapes]
+            if not all(difference <= limit for difference in differences):  # NaN is not, either
                 raise ExportError(
-                    f"{path.name} differs from PyTorch by {difference:.2g} (allowed {limit}); "
-                    "nothing was written."
+                    f"{path.name} differs from PyTorch by {np.max(differences):.2g} (allowed "
+                    f"{limit}); nothing was written."
                 )
+        yield Exported(path, max(differences), len(batch))
     former = int8_path(path)
     if former.is_file():
         former.unlink()
         _log.info("Deleted %s, which was of other weights; quantize makes a new one.", former)
-    return Exported(path, difference, len(batch))
 
 
 def _store_half(path: Path) -> None:

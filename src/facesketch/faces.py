@@ -114,7 +114,9 @@ class FaceDetector:
         if max(image.size) > MAX_ASPECT * min(image.size):
             return []
         image = image if image.mode == "RGB" else to_mode(image, "RGB")
-        for near_pixels in NEAR_PIXELS:
+        for number, near_pixels in enumerate(NEAR_PIXELS):
+            if number and image.width * image.height <= NEAR_PIXELS[number - 1]:
+                break  # it was seen whole
             shapes = self._candidates(image, near_pixels)
             if len(shapes):
                 shapes, scores = self._look_again(image, shapes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,4 +82,5 @@ def _way_on(run: Path) -> str:
     kept = checkpoint.list_checkpoints(run)
     if not kept or not checkpoint.step_of(kept[-1]):
         return "Then give the same command again."
-    return f"The last checkpoint, {kept[-1].name}, is whole: then go on with --resume {run}."
+    there = shlex.quote(str(run))
+    return f"The last checkpoint, {kept[-1].name}, is whole: then go on with --resume {there}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, get_args
 
@@ -102,12 +102,38 @@ def translate_faces(
     check_choice("faces", faces, get_args(Chosen))
     image = as_image(picture)
     original_size = original_size or image.size
+    found = translate_found(
+        translator,
+        image,
+        direction,
+        framing,
+        faces=faces,
+        size=size,
+        original_size=original_size,
+        max_pixels=max_pixels,
+    )
+    if found is not None:
+        return found
+    wanted = result_size(original_size, size)
+    as_it_is = translate_whole(translator, image, direction, wanted, max_pixels=max_pixels)
+    return replace(as_it_is, note=NO_FACE)
+
+
+def translate_found(
+    translator: Translator,
+    image: Image.Image,
+    direction: Direction,
+    framing: Framing,
+    *,
+    faces: Chosen,
+    size: int | None,
+    original_size: tuple[int, int],
+    max_pixels: int | None,
+) -> Framed | None:
+    """Do what `translate_faces` does where there is a face; None where there is none."""
     found = _detector().find(image)
     if not found:
-        wanted = result_size(original_size, size)
-        check_together([wanted], max_pixels)
-        as_it_is = translator.translate([image], direction, size=wanted)
-        return Framed(tuple(as_it_is), (), "none", NO_FACE)
+        return None
     chosen = found if faces == "all" else found[:1]
     grown = original_size[0] / image.width
     originals = tuple(face.scaled(grown) for face in found)
@@ -120,6 +146,19 @@ def translate_faces(
     check_together([wanted], max_pixels)
     whole, working_size = _whole(translator, image, direction, chosen, wanted)
     return Framed((whole,), originals, framing, None, working_size)
+
+
+def translate_whole(
+    translator: Translator,
+    image: Image.Image,
+    direction: Direction,
+    size: tuple[int, int],
+    *,
+    max_pixels: int | None,
+) -> Framed:
+    """Translate a picture as it is, to a width and height, whatever faces it shows."""
+    check_together([size], max_pixels)
+    return Framed(tuple(translator.translate([image], direction, size=size)), (), "none", None)
 
 
 def translate_back(

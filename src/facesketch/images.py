@@ -21,6 +21,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from facesketch.decoding import Upload, limit_scans
 from facesketch.errors import ImageError, ImageTooLargeError, NotAnImageError
 
 Uint8Array: TypeAlias = npt.NDArray[np.uint8]
@@ -73,21 +74,17 @@ MAX_SIDES: dict[ImageFormat, int] = {"JPEG": 65_500, "WEBP": 16_383}
 MAX_PIXELS = 120_000_000
 """Default limit of width x height, checked before anything is decoded."""
 
-MAX_SCANS = 100
-"""Scans that a JPEG may have; cameras and programs write about ten. Each takes as long as all
-pixels take, in a few bytes; libtiff has the same limit."""
-
 STRIP_ROWS = 256  # rows of a picture that are brought to another mode at a time
 
 # Pillow warns of damaged EXIF and of large pictures; the first does not matter, the second is
 # checked below with a limit of our own. Set once: changing filters for a while is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# What Pillow's decoders and libheif answer hostile bytes with.
-_DECODER_ERRORS = (
+DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, AttributeError,
     AssertionError, OverflowError, RuntimeError, struct.error,
 )  # fmt: skip
+"""What Pillow's decoders and libheif answer hostile bytes with."""
 
 # What brings a picture upright, by EXIF orientation.
 _TURNS = {
@@ -168,7 +165,7 @@ def open_with_size(
     with _opened(source, max_pixels, formats) as image:
         full_size = image.size
         if isinstance(image, JpegImageFile):  # the MPO of phones too
-            _limit_scans(image, source_name(source))
+            limit_scans(image, source_name(source))
             if draft_size is not None:
                 scale = draft_size / min(image.size)
                 image.draft(image.mode, (round(image.width * scale), round(image.height * scale)))
@@ -202,7 +199,7 @@ def upright(image: Image.Image) -> Image.Image:
     """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except _DECODER_ERRORS:  # damaged EXIF says nothing; the pixels are whole
+    except DECODER_ERRORS:  # damaged EXIF says nothing; the pixels are whole
         return image
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     if turn is None:
@@ -219,9 +216,11 @@ def _opened(
 ) -> Iterator[ImageFile.ImageFile]:
     """Open a picture, not yet decoded; whatever goes wrong inside becomes an ImageError."""
     name = source_name(source)
-    stream: Path | str | IO[bytes] = io.BytesIO(source) if isinstance(source, bytes) else source
+    stream = Upload(source, name) if isinstance(source, bytes) else source
     try:
         with Image.open(stream, formats=tuple(formats)) as image:
+            if isinstance(stream, Upload):
+                stream.head_is_read()
             if image.width * image.height > max_pixels:
                 raise ImageTooLargeError(
                     f"{name} has {image.width} x {image.height} pixels, more than the limit "
@@ -234,7 +233,11 @@ def _opened(
         raise ImageError(f"{name} does not exist.") from error
     except Image.DecompressionBombError as error:
         raise ImageTooLargeError(f"{name} has too many pixels; make it smaller first.") from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageError(
+                f"{name} cannot be read ({error.strerror}); see to its permissions and its disk."
+            ) from error
         is_unknown = isinstance(error, UnidentifiedImageError)
         if is_unknown if not isinstance(source, bytes) else not _SIGNATURES.match(source):
             what = "This" if name == UNNAMED else name
@@ -242,26 +245,6 @@ def _opened(
             raise NotAnImageError(f"{what} is not a picture that can be read ({kinds}).") from error
         reason = "" if is_unknown else f" ({' '.join(str(error).split())})"
         raise ImageError(f"{name} is broken and cannot be read{reason}.") from error
-
-
-def _limit_scans(image: JpegImageFile, name: str) -> None:
-    """Let a JPEG be decoded no further than `MAX_SCANS`, counted in what its decoder reads."""
-    file, num_scans, last = image.fp, 0, b""  # no method of the picture: it would hold itself
-    assert file is not None  # noqa: S101  # it was just opened
-
-    def read_on(read_bytes: int) -> bytes:
-        nonlocal num_scans, last
-        data = file.read(read_bytes)
-        num_scans += (last + data).count(b"\xff\xda")  # never among coded pixels
-        last = data[-1:]
-        if num_scans > MAX_SCANS:
-            raise ImageError(
-                f"{name} has more than {MAX_SCANS} scans, as no camera writes them; "
-                "save it anew from a program that opens it."
-            )
-        return data
-
-    image.load_read = read_on  # type: ignore[method-assign]
 
 
 UNNAMED = "The picture"

@@ -50,6 +50,11 @@ def walk(root: Path) -> Iterator[tuple[str, bool]]:
         raise DataError(f"{root} cannot be listed ({error}); make it readable.") from error
 
 
+def holds_images(folder: Path) -> bool:
+    """Say whether there is an image anywhere below a folder."""
+    return folder.is_dir() and any(is_image for _, is_image in walk(folder))
+
+
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()

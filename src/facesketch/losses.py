@@ -35,6 +35,9 @@ LUMA = (0.299, 0.587, 0.114)
 PENCIL_PAPER = 0.95
 """Of the light around: what is brighter is left paper by a pencil."""
 
+PENCIL_FLOOR = 0.05
+"""Light that is added to that of a pixel and to that around it: grain in the dark is not drawn."""
+
 
 def generator_gan_loss(judged_fake: Tensor) -> Tensor:
     """Least squares loss of a generator, E[(D(G(x)) - 1)^2] (Mao et al. 2017; Zhu 2017, sec. 4).
@@ -208,11 +211,12 @@ def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
 
         1 - sum_w cov_w(s, p) / sqrt(sum_w var_w(s) * sum_w var_w(p))
 
-    s is the luma of the sketch and p that of the photo divided by its blurred self, at most 0.95:
-    what a pencil would draw dark, without the grain of skin. Means over windows w of an eighth of
-    the picture, so that neither the paper's tone nor the light of the room counts, and places with
-    more to draw count more. The structure term of SSIM (Wang et al. 2004, Eq. 10), summed before
-    it is divided.
+    s is the luma of the sketch, p = min(0.95, (l + 0.05) / (m + 0.05)) with l the luma of the
+    photo, range [0, 1], and m its mean over squares of a sixteenth of the picture, taken twice:
+    what a pencil would draw dark, without the grain of skin. Both are means of 3 x 3 pixels first.
+    Windows w are of an eighth of the picture, so that neither the paper's tone nor the light of the
+    room counts, and places with more to draw count more. The structure term of SSIM (Wang et al.
+    2004, Eq. 10), summed before it is divided.
 
     Args:
         fake_sketch: Sketches, shape (B, 1 or 3, H, W), range [-1, 1].
@@ -224,7 +228,8 @@ def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
     side = min(real_photo.shape[2:])
     light = luma(real_photo) / 2 + 0.5
     around = _box(_box(light, side // 32), side // 32)
-    pencil = _box(((light + 0.05) / (around + 0.05)).clamp(max=PENCIL_PAPER), 1)
+    shade = (light + PENCIL_FLOOR) / (around + PENCIL_FLOOR)
+    pencil = _box(shade.clamp(max=PENCIL_PAPER), 1)
     sketch = _box(luma(fake_sketch), 1)
 
     def covariance(a: Tensor, b: Tensor) -> Tensor:  # (B,)

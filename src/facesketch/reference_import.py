@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from facesketch import images
 from facesketch.errors import ImageError, WeightsError
-from facesketch.export import Exported, export_generator
+from facesketch.export import Exported, export_generator, refuse_others
 from facesketch.models import ResNetGenerator
-from facesketch.weights_info import Direction, WeightsInfo
+from facesketch.weights_info import Direction, WeightsInfo, file_name
 
 _BLOCKS = {6: "resnet6", 9: "resnet9"}
 
@@ -43,7 +43,8 @@ def import_generator(
 
     Raises:
         WeightsError: If it is no such generator.
-        ExportError: If ONNX Runtime and PyTorch differ.
+        ExportError: If ONNX Runtime and PyTorch differ, or the folder holds other generators of
+            drawings.
     """
     network = read_generator(path)
     in_channels, out_channels = network.in_channels, network.out_channels
@@ -58,6 +59,8 @@ def import_generator(
         step=0,
         licence=licence,
     )
+    if direction == "photo2sketch":
+        refuse_others(out, [file_name(direction)])
     return export_generator(
         network, info, out, _parity_batch(photos or [], in_channels, image_size)
     )

@@ -38,12 +38,11 @@ class RunLog:
         folder = run / LOGS_NAME
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "losses.jsonl"
-        kept = _lines_up_to(path, first_step) if first_step else []
+        kept = _lines_up_to(path, first_step)
         with write_whole(path) as partial:
             partial.write_text("".join(kept), encoding="utf-8")
         self._file = path.open("a", encoding="utf-8")
-        purge = first_step + 1 if first_step else None
-        self._writer = SummaryWriter(str(folder), purge_step=purge)
+        self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Add the values of one step (counted from 1)."""

@@ -48,6 +48,12 @@ class Session(Protocol):
         ...
 
 
+def provider_name(device: str) -> str:
+    """Return what ONNX Runtime calls a device, whether it is there or not; else the name itself."""
+    name = PROVIDERS.get(device.lower(), device)
+    return next((known for known in PROVIDERS.values() if known.lower() == name.lower()), name)
+
+
 def find_provider(device: str) -> str:
     """Name what runs on a device, if it is there: no silent fallback.
 
@@ -65,7 +71,7 @@ def find_provider(device: str) -> str:
     available: list[str] = [
         name for name in ort.get_available_providers() if name not in NO_DEVICES
     ]
-    wanted = PROVIDERS.get(device.lower(), device).lower()
+    wanted = provider_name(device).lower()
     for provider in available:
         if provider.lower() == wanted:
             return provider
@@ -84,11 +90,22 @@ def _is_installed(package: str) -> bool:
         return False
 
 
-def open_session(path: Path, provider: str, num_threads: int | None) -> Session:
-    """Load a generator; OpenVINO takes the int8 file beside it where there is one.
+def file_for(path: Path, provider: str) -> Path:
+    """Return what is loaded of a generator: OpenVINO takes the int8 file, where there is one.
 
     Args:
         path: The exported file.
+        provider: What `find_provider` returned.
+    """
+    int8 = int8_path(path)
+    return int8 if provider == OPENVINO and int8.is_file() else path
+
+
+def open_session(path: Path, provider: str, num_threads: int | None) -> Session:
+    """Load a generator.
+
+    Args:
+        path: What `file_for` returned.
         provider: What `find_provider` returned.
         num_threads: CPU threads of one call; None takes all cores that this process may use.
 
@@ -97,8 +114,7 @@ def open_session(path: Path, provider: str, num_threads: int | None) -> Session:
         WeightsError: If the file is broken, or none that may be loaded.
     """
     if provider == OPENVINO:
-        int8 = int8_path(path)
-        return _OpenVinoSession(int8 if int8.is_file() else path, num_threads)
+        return _OpenVinoSession(path, num_threads)
     return _OnnxSession(path, provider, num_threads)
 
 

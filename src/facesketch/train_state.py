@@ -201,7 +201,7 @@ class TrainState:
         everything = (*self._gen_params, *self._loss_params, *self._disc_params)
         gradients = [p.grad for p in everything if p.grad is not None]
         self.ranks.average([*gradients, *totals.values()])
-        totals["grad_norm_gen"] = _grad_norm(self._gen_params)
+        totals["grad_norm_gen"] = _grad_norm([*self._gen_params, *self._loss_params])
         totals["grad_norm_disc"] = _grad_norm(self._disc_params)
         values = dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
         bad = [name for name, value in values.items() if not abs(value) < float("inf")]
@@ -284,6 +284,20 @@ class TrainState:
             pool.load_share(saved_pools, self.ranks.rank, self.ranks.size, self.device)
         torch.set_rng_state(state["torch_rng"])
         self.step = step
+
+
+def new_schedule_text(state: TrainState, former_steps: int) -> str:
+    """Say how the learning rate goes on in a resumed run that had `former_steps` planned."""
+    step, decay_start = state.step, state.config.decay_start
+    before = state.config.learning_rate * learning_rate_factor(step, former_steps, decay_start)
+    now = state.learning_rate
+    change = f"is still {now:.3g}" if now == before else f"goes from {before:.3g} to {now:.3g}"
+    falls = max(step, round(decay_start * state.num_steps))
+    return (
+        f"The run now has {state.num_steps} steps, not {former_steps}. Up to step {step} learning "
+        f"rates stay as they were; there it {change}, falls from step {falls} on and reaches 0 at "
+        f"step {state.num_steps}."
+    )
 
 
 def all_pools(state: dict[str, Any]) -> list[dict[str, Any]]:

@@ -15,17 +15,18 @@ from typing import Any, Literal
 import torch
 
 from facesketch import checkpoint, distributed, run_folder
-from facesketch.config import MAX_BROKEN_SHARE, TrainConfig
+from facesketch.config import TrainConfig
 from facesketch.data.batch import Batch
+from facesketch.data.broken import BrokenImages
 from facesketch.data.dataset import (
     Broken,
     Domains,
     Loaded,
+    epoch_steps,
     find_domains,
     make_loader,
 )
 from facesketch.data.pens import has_all_styles
-from facesketch.data.sampler import steps_per_epoch
 from facesketch.distributed import Ranks
 from facesketch.errors import (
     CheckpointError,
@@ -36,7 +37,7 @@ from facesketch.failures import explain_failures
 from facesketch.init_weights import load_networks, load_teacher
 from facesketch.run_log import RunLog, StepProgress
 from facesketch.samples import Samples
-from facesketch.train_state import TrainState, all_pools, learning_rate_factor, pick_device
+from facesketch.train_state import TrainState, all_pools, new_schedule_text, pick_device
 from facesketch.validation import Validation
 
 Reason = Literal["finished", "time is up", "interrupted"]
@@ -69,8 +70,7 @@ def count_steps(config: TrainConfig, domains: Domains) -> int:
     """Return the optimizer steps that the settings ask for."""
     if config.steps is not None:
         return config.steps
-    per_epoch = steps_per_epoch(len(domains.photos), len(domains.sketches), config.batch_size)
-    return config.epochs * per_epoch
+    return config.epochs * epoch_steps(config, domains)
 
 
 def check_images(saved: checkpoint.Checkpoint, domains: Domains) -> None:
@@ -148,7 +148,7 @@ class _Loop:
         self.ranks = state.ranks
         self.domains = domains
         self.started = started
-        self.broken: dict[str, Broken] = {}
+        self.broken = BrokenImages(domains)
         self.validation = Validation(run)
         self.stop_signal = False
         self.environment = {
@@ -188,29 +188,11 @@ class _Loop:
                 self.ranks.size,
                 num_ranks,
             )
-        known = (Broken(**item) for item in saved.state["broken"])
-        still = filter(None, map(self.domains.still_broken, known))
-        self.broken = {item.path: item for item in still}
+        self.broken.load_state_dict(saved.state["broken"])
         former = count_steps(saved.settings, self.domains)
         if former != self.state.num_steps:
-            self._explain_schedule(former)
+            _log.info(new_schedule_text(self.state, former))
         _log.info("Resumed at step %d from %s.", saved.step, saved.path)
-
-    def _explain_schedule(self, former: int) -> None:
-        state, config = self.state, self.config
-        before = config.learning_rate * learning_rate_factor(state.step, former, config.decay_start)
-        now = state.learning_rate
-        falls = max(state.step, round(config.decay_start * state.num_steps))
-        _log.info(
-            "The run now has %d steps, not %d. Up to step %d learning rates stay as they were; "
-            "there it %s, falls from step %d on and reaches 0 at step %d.",
-            state.num_steps,
-            former,
-            state.step,
-            f"is still {now:.3g}" if now == before else f"goes from {before:.3g} to {now:.3g}",
-            falls,
-            state.num_steps,
-        )
 
     def run_all(self) -> Outcome:
         """Train from the state's step on."""
@@ -246,11 +228,11 @@ class _Loop:
             if self.state.step == 0:
                 self._save()
             # The one that the call before was stopped in:
-            is_put_off = self.validation.is_due(self.state)
-            if is_put_off and self._validate(run_log, bar):
+            must_validate = self.validation.is_due(self.state)
+            if must_validate and self._validate(run_log, bar):
                 self._save()
-                is_put_off = False
-            reason = self._stop_reason(is_put_off)
+                must_validate = False
+            reason = self._stop_reason(is_put_off=must_validate)
             if reason in ("interrupted", "finished"):
                 return self._outcome(reason)
             for loaded in batches:
@@ -270,17 +252,17 @@ class _Loop:
     ) -> Reason | None:
         """Validate, log and save what is due after a step; say why to stop, if so."""
         step = self.state.step
-        is_put_off = self.validation.is_due(self.state)
+        must_validate = self.validation.is_due(self.state)
         has_validated = (
-            is_put_off and self._stop_reason() != "time is up" and self._validate(run_log, bar)
+            must_validate and self._stop_reason() != "time is up" and self._validate(run_log, bar)
         )
-        reason = self._stop_reason(is_put_off and not has_validated)
+        reason = self._stop_reason(is_put_off=must_validate and not has_validated)
         if run_log and (step % self.config.log_every == 0 or self._is_over):
             run_log.write(step, values | bar.speed(self.config.batch_size))
         if step % self.config.sample_every == 0 or self._is_over:
             self._save_samples(samples)
-        is_due = step % self.config.checkpoint_every == 0
-        if is_due or has_validated or reason is not None:
+        must_save = step % self.config.checkpoint_every == 0
+        if must_save or has_validated or reason is not None:
             self._save()
         return reason
 
@@ -302,7 +284,7 @@ class _Loop:
         return values | {"learning_rate": learning_rate}
 
     def _batch_of(self, loaded: Loaded) -> Batch:
-        """Warn of new broken images and unpack; more than 1% of a domain is an error.
+        """Note broken images and unpack.
 
         All ranks hear of each other's broken images, so that they count, and end, alike.
         """
@@ -310,21 +292,7 @@ class _Loop:
         news = self.ranks.collect([replace(loaded, batch=None)] if has_news else [])
         for note in (note for told in news for note in told.notes):
             _log.warning(note)
-        broken = [item for told in news for item in told.broken]
-        for item in broken:
-            if item.path not in self.broken:
-                _log.warning("Skipped a broken image: %s", item.reason)
-                self.broken[item.path] = item
-        for domain in ("photo", "sketch") if broken else ():
-            names = [b.path for b in self.broken.values() if b.domain == domain]
-            folder = self.domains.folder(domain)
-            if len(names) > MAX_BROKEN_SHARE * len(folder):
-                raise DataError(
-                    f"{len(names)} of {len(folder)} images in {folder.root} are broken, more than "
-                    f"1% (for instance {names[0]}); `facesketch data check` finds them. Replace "
-                    "them under the same names, and pack them again if they were packed; without "
-                    "them only a new run can begin."
-                )
+        self.broken.add([item for told in news for item in told.broken])
         for told in news:
             if told.error is not None:
                 raise DataError(told.error)
@@ -363,7 +331,7 @@ class _Loop:
         return checkpoint.save(self.run, **self._content(state))
 
     def _content(self, state: dict[str, Any]) -> checkpoint.Content:
-        state["broken"] = [vars(b) for b in self.broken.values()]
+        state["broken"] = self.broken.state_dict()
         state["validation"] = self.validation.state_dict()
         return {
             "step": self.state.step,
@@ -377,7 +345,7 @@ class _Loop:
     def _is_over(self) -> bool:
         return self.state.step >= self.state.num_steps
 
-    def _stop_reason(self, is_put_off: bool = False) -> Reason | None:
+    def _stop_reason(self, *, is_put_off: bool = False) -> Reason | None:
         """Say why to stop here, if so; only a signal puts the last step's validation off."""
         if self._is_over:
             return "interrupted" if is_put_off else "finished"
@@ -412,6 +380,11 @@ class _Loop:
                 signal.signal(number, handler)
 
     def _outcome(self, reason: Reason) -> Outcome:
-        broken = list(self.broken.values())
-        summary = self.validation.summary()
-        return Outcome(self.run, self.state.step, self.state.num_steps, reason, broken, summary)
+        return Outcome(
+            self.run,
+            self.state.step,
+            self.state.num_steps,
+            reason,
+            list(self.broken),
+            self.validation.summary(),
+        )

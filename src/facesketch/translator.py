@@ -25,6 +25,7 @@ from facesketch.sessions import (
     OPENVINO,
     PROVIDERS,
     Session,
+    file_for,
     find_provider,
     first_line,
     open_session,
@@ -274,10 +275,10 @@ class Translator:
         return self._load(direction).info
 
     def path(self, direction: Direction) -> Path:
-        """Return where a generator's file is, or would be; a misspelt direction is refused."""
+        """Return what is loaded as a generator, or would be; a misspelt direction is refused."""
         check_choice("direction", direction, DIRECTIONS)
         style = self.style if direction == "photo2sketch" else ""
-        return self.weights / file_name(direction, style)
+        return file_for(self.weights / file_name(direction, style), self.provider)
 
     def _load(self, direction: Direction) -> _Generator:
         path = self.path(direction)
@@ -332,7 +333,7 @@ def as_image(picture: Picture) -> Image.Image:
         picture = images.upright(picture)
         is_plain = picture.mode in ("RGB", "L") and not picture.has_transparency_data
         return picture if is_plain else images.to_mode(picture, "RGB")
-    except (OSError, ValueError) as error:  # broken, closed, or of a rare mode
+    except images.DECODER_ERRORS as error:  # broken, closed, or of a rare mode
         raise ImageError(f"The picture cannot be read ({error}).") from error
 
 

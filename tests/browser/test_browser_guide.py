@@ -49,9 +49,9 @@ def address(tmp_path: Path) -> Iterator[str]:
     (page,) = blocks(ROOT / "docs" / "how-to" / "browser.md", ("html",))
     (tmp_path / "index.html").write_text(page.code, encoding="utf-8")
     shutil.copy(SHIPPED_WEIGHTS / "photo2sketch-line.onnx", tmp_path)
-    for path in PACKAGE.glob("ort-wasm-simd-threaded.*"):
-        shutil.copy(path, tmp_path)
-    shutil.copy(PACKAGE / "ort.wasm.min.mjs", tmp_path)
+    for name in ("ort.wasm.min", "ort-wasm-simd-threaded"):
+        shutil.copy(PACKAGE / f"{name}.mjs", tmp_path)
+    shutil.copy(PACKAGE / "ort-wasm-simd-threaded.wasm", tmp_path)
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"

@@ -131,6 +131,21 @@ def test_a_hidden_page_turns_the_camera_off(watched: Studio) -> None:
     assert watched.page.evaluate(TRACKS) == ["ended"]
 
 
+def test_a_camera_that_comes_while_the_page_is_hidden_goes_off_again(open_studio: Any) -> None:
+    studio = open_studio(before=lambda page: page.add_init_script(WATCHED + SLOW))
+    studio.page.get_by_role("button", name="Camera", exact=True).click()
+    studio.find("#camera-on").click()
+    expect(studio.find("#status")).to_contain_text("Waiting for the camera")
+    studio.page.evaluate("""() => {
+        Object.defineProperty(document, "hidden", { get: () => true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }""")
+    studio.page.evaluate("window.grant()")
+    expect(studio.find("#status")).to_contain_text("turned off while the page was hidden")
+    assert studio.page.evaluate(TRACKS) == ["ended"]
+    expect(studio.find("#camera-on")).to_be_enabled()
+
+
 def test_a_refused_camera_gets_a_sentence(open_studio: Any) -> None:
     studio = open_studio(permissions=["geolocation"])  # whatever is not granted is refused
     studio.page.get_by_role("button", name="Camera", exact=True).click()

@@ -119,6 +119,14 @@ def test_the_key_comes_with_the_address_and_leaves_it(open_studio: Any, address:
     expect(studio.result()).to_be_visible()
 
 
+def test_so_does_one_that_is_pasted_into_an_open_page(open_studio: Any, address: str) -> None:
+    studio = open_studio(**STRANGER)
+    studio.page.evaluate(f"location.hash = 'key={KEY.replace('+', '%2B')}'")
+    studio.page.wait_for_url(address)
+    studio.choose(PHOTO)
+    expect(studio.result()).to_be_visible()
+
+
 def test_the_page_says_where_the_picture_goes(open_studio: Any) -> None:
     expect(open_studio().find(".privacy")).to_have_text("Your picture stays on this machine.")
     expect(open_studio(**STRANGER).find(".privacy")).to_contain_text("goes to this server")

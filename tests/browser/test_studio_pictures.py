@@ -201,37 +201,3 @@ def test_the_server_says_that_it_found_no_face(studio: Studio) -> None:
     studio.page.get_by_label("Whole picture").check()
     send_picture(studio, Image.new("RGB", (300, 200), "teal"))
     expect(studio.find("#status")).to_contain_text("No face was found")
-
-
-def test_a_newer_picture_takes_over(studio: Studio) -> None:
-    held = studio.hold()
-    studio.choose(PHOTO)
-    expect(studio.find("#view-working")).to_be_visible()
-    studio.choose(DRAWING)
-    expect(studio.find("#result-mat .right")).to_have_text("Photo")
-    expect(studio.find("#history li")).to_have_count(1)
-    assert len(held) == 1
-
-
-def test_another_mode_drops_what_is_being_converted(studio: Studio) -> None:
-    studio.hold()
-    studio.choose(PHOTO)
-    expect(studio.find("#view-working")).to_be_visible()
-    studio.page.get_by_role("button", name="Draw", exact=True).click()
-    expect(studio.find("#view-working")).to_be_hidden()
-    expect(studio.find("#board")).to_be_visible()
-
-
-def test_waiting_shows_the_picture_in_place_and_can_be_cancelled(studio: Studio) -> None:
-    studio.choose(PHOTO)
-    expect(studio.result()).to_be_visible()
-    sheet = studio.find("#view-result .sheet").bounding_box()
-    held = studio.hold()
-    studio.choose(DRAWING)
-    expect(studio.find("#working-picture")).to_be_visible()
-    assert studio.find("#view-working .sheet").bounding_box() == sheet
-    expect(studio.find("#status")).to_contain_text("Sending 89 kB")
-    studio.page.get_by_role("button", name="Cancel").click()
-    expect(studio.find("#status")).to_have_text("Cancelled.")
-    expect(studio.result()).to_be_visible()
-    assert len(held) == 1

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from face_pictures import GREY, scene
+from facesketch import Translator, images
+from facesketch.convert import by_faces, task
 from facesketch.convert.plan import plan_jobs
 
 
@@ -53,6 +59,32 @@ def test_the_largest_face_becomes_a_square_portrait(three_faces: Path, weights_d
     done = run(three_faces, "--align", "portrait", "--weights", weights_dir)
     assert lines(done) == ["three.jpg -> three_sketch.png (3 faces, the largest taken)"]
     assert size_of("three_sketch.png") == pytest.approx((400, 400), rel=0.1)
+
+
+def test_very_large_pictures_wait_for_one_another(
+    three_faces: Path, weights_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        shutil.copy(three_faces, f"{number}.jpg")
+    lock, num_inside, most_inside = threading.Lock(), 0, 0
+    open_with_size = images.open_with_size
+
+    def watched(*args: Any, **options: Any) -> Any:
+        nonlocal num_inside, most_inside
+        num_inside += 1
+        most_inside = max(most_inside, num_inside)
+        time.sleep(0.05)
+        num_inside -= 1
+        return open_with_size(*args, **options)
+
+    monkeypatch.setattr(by_faces, "shared_lock", lambda: lock)
+    monkeypatch.setattr(task, "LARGE_PIXELS", 1200 * 600 - 1)
+    monkeypatch.setattr(images, "open_with_size", watched)
+    jobs = plan_jobs(["[0-3].jpg"], direction="photo2sketch").jobs
+    request = by_faces.Request("portrait")
+    done = list(by_faces.convert_faces(jobs, Translator(weights_dir), request))
+    assert [each.error for each in done] == [None] * 4
+    assert most_inside == 1
 
 
 def test_every_face_gets_a_numbered_portrait_and_is_no_input_later(

@@ -180,6 +180,24 @@ def test_a_difference_to_pytorch_deletes_the_file(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("differences", [(0.5,), (0.0, float("nan"))])
+def test_an_export_that_fails_leaves_all_as_it_was(
+    run: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    differences: tuple[float, ...],
+) -> None:
+    shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "photo2sketch.int8.onnx").write_bytes(b"of these weights")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    found = iter([0.0, 0.0, *differences])  # two shapes a direction, sketch2photo is the second
+    monkeypatch.setattr(export, "parity", lambda *_: next(found, 0.0))
+    with pytest.raises(ExportError, match=r"sketch2photo\.onnx differs .* nothing was written"):
+        export.export_run(run, tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
 @pytest.mark.parametrize("upsample", ["resize", "transpose"])
 def test_resnets_export_too(tmp_path: Path, upsample: Literal["resize", "transpose"]) -> None:
     network = ResNetGenerator(3, 1, 6, upsample, filters=8)
@@ -366,6 +384,18 @@ def test_a_reference_generator_is_read_as_it_was(tmp_path: Path, dropout: bool) 
     batch = torch.from_numpy(noise())
     with torch.inference_mode():
         torch.testing.assert_close(network(batch), reference_forward(state, batch, 9))
+
+
+def test_an_imported_generator_is_not_mixed_with_others(weights: Path, tmp_path: Path) -> None:
+    path = tmp_path / "latest_net_G_A.pth"
+    torch.save(reference_state(6, dropout=False), path)
+    out = tmp_path / "weights"
+    out.mkdir()
+    shutil.copy(weights / "photo2sketch.onnx", out / "photo2sketch-line.onnx")
+    with pytest.raises(ExportError, match=r"of another run \(photo2sketch-line\.onnx\)"):
+        import_generator(path, "photo2sketch", out)
+    assert [each.name for each in out.iterdir()] == ["photo2sketch-line.onnx"]
+    import_generator(path, "sketch2photo", out)
 
 
 def test_a_reference_generator_converts_the_same(tmp_path: Path) -> None:

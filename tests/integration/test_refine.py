@@ -90,3 +90,13 @@ def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> N
     assert all(torch.equal(old[name], kept[name]) for name in old)
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "holds a run already" in again.stderr
+
+
+def test_drawings_on_gray_paper_are_not_refined(tmp_path: Path) -> None:
+    data, run = write_pictures(tmp_path / "data"), str(tmp_path / "run")
+    train(tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE))
+    command = [sys.executable, refine.__file__, run, str(tmp_path / "out"), "--judges", run]
+    command += ["--data", str(data), "--drawing-steps", "1", "--photo-steps", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "leaves paper gray" in done.stderr

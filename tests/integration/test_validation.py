@@ -218,18 +218,18 @@ def test_a_signal_in_the_last_validation_does_not_lose_it(
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    config = tiny_config(data=pictures, steps=2, validate_every=1)
+    config, run = tiny_config(data=pictures, steps=2, validate_every=1), tmp_path / "my run"
     train(config.model_copy(update={"out": tmp_path / "whole"}))
     with stopped_in_validations(caplog):
-        outcome = train(config.model_copy(update={"out": tmp_path / "run"}))
-        again = resume(tmp_path / "run")
-        _, out, _ = run_cli(capsys, "train", "--resume", str(tmp_path / "run"))
-    assert f"Go on with:  facesketch train --resume {tmp_path / 'run'}" in out
+        outcome = train(config.model_copy(update={"out": run}))
+        again = resume(run)
+        _, out, _ = run_cli(capsys, "train", "--resume", str(run))
+    assert f"Go on with:  facesketch train --resume '{run}'" in out
     for stopped in (outcome, again):
         assert (stopped.reason, stopped.step, stopped.validation) == ("interrupted", 2, [])
-    assert resume(tmp_path / "run").reason == "finished"
-    assert_same_end(tmp_path / "run", tmp_path / "whole")
-    assert checkpoint.load_best(tmp_path / "run").step == 2
+    assert resume(run).reason == "finished"
+    assert_same_end(run, tmp_path / "whole")
+    assert checkpoint.load_best(run).step == 2
 
 
 def test_a_dry_run_says_when_and_on_what_it_will_validate(

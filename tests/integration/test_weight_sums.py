@@ -56,6 +56,14 @@ def test_runs_and_their_files_are_summed_by_their_shares(run: Path, tmp_path: Pa
             torch.testing.assert_close(value, expected)
 
 
+def test_what_only_compact_has_is_not_asked_of_others(run: Path, tmp_path: Path) -> None:
+    paper = tmp_path / "paper"
+    train(tiny_config(data=run.parent / "data", out=paper, steps=1, generator="resnet6"))
+    words = [str(tmp_path / "sum"), "--photo2sketch", str(paper), "--sketch2photo", str(paper)]
+    assert "for the compact generator" in average(*words, "--lighter", "0.1").stderr
+    assert average(*words).returncode == 0
+
+
 def test_a_run_that_is_there_is_not_written_over(run: Path) -> None:
     before = list_checkpoints(run)
     done = average(str(run), "--photo2sketch", str(run), "--sketch2photo", str(run))

@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from facesketch.server.engine import SPARE_TURNS
 from server_helpers import encoded, form
-from soak.hostile import scan_bomb
+from soak.hostile import block_bomb, exif_bomb, scan_bomb, text_bomb
 
 CONVERT, BATCH = "/api/v1/convert", "/api/v1/batch"
 
@@ -69,6 +69,9 @@ HOSTILE = {
     "only a PNG signature": (b"\x89PNG\r\n\x1a\n", 422),
     "truncated JPEG": (JPEG[: len(JPEG) // 2], 422),
     "JPEG of scans without end": (scan_bomb(1_000, 10_000), 422),
+    "JPEG of very many parts": (exif_bomb(20_000), 422),
+    "PNG of text": (text_bomb(1_000_000), 422),
+    "GIF of comments": (block_bomb(100_000), 422),
     "truncated WebP": (WEBP[: len(WEBP) // 2], 422),
     "truncated GIF": (GIF[:40], 422),
     "PNG without its pixels": (png(64, 64), 422),
@@ -215,15 +218,26 @@ def test_a_result_that_would_be_too_large(client: FlaskClient) -> None:
 
 
 def test_results_of_a_request_that_would_be_too_large_together(client: FlaskClient) -> None:
-    fields = {"align": "portrait", "direction": "sketch2photo", "format": "jpeg"}
-    strip = encoded((4000, 100), "JPEG")
-    answer = client.post(CONVERT, **form(strip, **fields, size="1000", round_trip="true"))
-    assert "fewer" in problem(answer, 422)["detail"]
-    data = {"images": [(io.BytesIO(strip), "a.jpg") for _ in range(2)], "size": "1000"}
-    first, second = client.post(BATCH, data=data | fields, **multipart()).get_json()["results"]
-    assert first["images"][0]["width"] == 40_000
-    assert second["status"] == 422
-    assert "fewer pictures" in second["detail"]
+    strip = encoded((1600, 100), "JPEG")
+    data = {
+        "images": [(io.BytesIO(strip), "a.jpg") for _ in range(3)],
+        "size": "1000",
+        "round_trip": "true",
+        "direction": "sketch2photo",
+        "format": "jpeg",
+    }
+    *made, last = client.post(BATCH, data=data, **multipart()).get_json()["results"]
+    assert [result["images"][0]["width"] for result in made] == [16_000] * 2
+    assert last["status"] == 422
+    assert "fewer pictures" in last["detail"]
+
+
+def test_a_portrait_without_a_face_has_the_limits_of_other_pictures(client: FlaskClient) -> None:
+    asked = {"align": "portrait", "direction": "photo2sketch", "format": "jpeg"}
+    answer = client.post(CONVERT, **form(encoded((2500, 2100), "JPEG"), **asked))
+    assert Image.open(io.BytesIO(answer.data)).size == (2438, 2048)
+    answer = client.post(CONVERT, **form(encoded((4000, 100), "JPEG"), **asked, size="1000"))
+    assert "smaller size" in problem(answer, 422)["detail"]
 
 
 def test_texts_and_fields_without_end(client: FlaskClient) -> None:

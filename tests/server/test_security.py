@@ -80,6 +80,15 @@ def test_this_machine_has_several_names(client: FlaskClient, host: str) -> None:
     assert client.get("/api/v1/models", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(("settings", "needs_key"), [({}, False), ({"api_key": KEY}, True)])
+def test_the_studio_asks_strangers_for_a_key_where_there_is_one(
+    make_app: Callable[..., Flask], settings: dict[str, str], needs_key: bool
+) -> None:
+    client = make_app(**settings).test_client()
+    page = client.get("/", headers={"Host": "studio.example"}).get_data(as_text=True)
+    assert f'"needs_key": {str(needs_key).lower()}' in page
+
+
 def test_with_a_key_others_need_it(make_app: Callable[..., Flask]) -> None:
     client = make_app(api_key=KEY).test_client()
     for given in (

@@ -18,6 +18,7 @@ from facesketch.config import build_config  # noqa: E402
 from facesketch.errors import (  # noqa: E402
     CheckpointError,
     ConfigError,
+    OtherVersionError,
     OutOfMemoryError,
     TrainingError,
 )
@@ -153,6 +154,20 @@ def test_a_checkpoint_of_another_version_says_so(tmp_path: Path) -> None:
     torch.save(content | {"schema_version": 99}, path)
     with pytest.raises(CheckpointError, match=r"another version .*schema 99"):
         checkpoint.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"schema_version": 99}, "schema 99"), ({"settings": '{"new": 1}'}, "does not take: new")],
+)
+def test_one_of_a_newer_version_is_not_passed_over(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    save(tmp_path, 5)
+    path = save(tmp_path, 10)
+    torch.save(torch.load(path, weights_only=True) | change, path)
+    with pytest.raises(OtherVersionError, match=told):
+        checkpoint.load_latest(tmp_path)
 
 
 @pytest.mark.parametrize("missing", ["schema_version", "step", "settings", "state"])

@@ -12,20 +12,23 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from facesketch.config import TrainConfig  # noqa: E402
-from facesketch.data.batch import Batch  # noqa: E402
 from facesketch.data.dataset import (  # noqa: E402
-    Loaded,
     UnpairedImages,
     centre_crop,
     find_domains,
     load_image,
-    make_loader,
 )
-from facesketch.data.pens import make_pens  # noqa: E402
 from facesketch.data.sampler import Draw  # noqa: E402
 from facesketch.errors import DataError  # noqa: E402
-from train_helpers import differences, into_styles, photo_array, tiny_config, write_pictures  # noqa: E402
+from train_helpers import (  # noqa: E402
+    batches,
+    contents,
+    differences,
+    loaded_steps,
+    photo_array,
+    tiny_config,
+    write_pictures,
+)
 
 # Python 3.12 and later warn of any fork beside threads; the workers only read files.
 pytestmark = [
@@ -163,20 +166,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pictures(tmp_path_factory.mktemp("data") / "set", num_photos=7, num_sketches=4)
 
 
-def loaded_steps(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Loaded]:
-    domains = find_domains(config)
-    assert domains is not None
-    return list(make_loader(domains, config, num_steps=num_steps, first_step=first_step))
-
-
-def batches(config: TrainConfig, num_steps: int = 6, first_step: int = 0) -> list[Batch]:
-    return [loaded.batch for loaded in loaded_steps(config, num_steps, first_step)]
-
-
-def contents(steps: list[Loaded]) -> list[dict[str, object]]:
-    return [vars(s.batch) | {"broken": [vars(b) for b in s.broken]} for s in steps]
-
-
 def test_batches_do_not_depend_on_the_number_of_workers(data: Path) -> None:
     (data / "train" / "photos" / "broken.png").write_bytes(b"no picture")
     try:
@@ -258,90 +247,6 @@ def test_shownes_come_beside_the_clean_ones(data: Path, channels: int) -> None:
     kind |= {"augment_sketches": True, "num_workers": 1}
     rest = loaded_steps(tiny_config(**kind), first_step=4)
     assert not list(differences(contents(rest), contents(steps[4:])))
-
-
-def test_pairs_are_cropped_and_mirrored_alike_and_every_second_sketch_has_its_own(
-    tmp_path: Path,
-) -> None:
-    for domain in ("photos", "sketches"):
-        (tmp_path / domain / "sub").mkdir(parents=True)
-        for number in range(4):
-            picture = Image.fromarray(photo_array(number, 40 if domain == "photos" else 80))
-            suffix = "png" if domain == "photos" else "webp"
-            picture.save(tmp_path / domain / "sub" / f"{number}.{suffix}", lossless=True)
-    folders = {"photos": tmp_path / "photos", "sketches": tmp_path / "sketches"}
-    config = tiny_config(
-        **folders, sketch_channels=3, lambda_paired=1, load_scale=1.25, batch_size=4
-    )
-    steps = loaded_steps(config, num_steps=8)
-    seen = [step.batch for step in steps]
-    pairs = torch.cat([batch.is_pair for batch in seen]).flatten()
-    assert pairs.tolist() == [1, 0] * 16
-    apart = torch.cat([(b.photo - b.sketch).abs().mean(dim=(1, 2, 3)) for b in seen])
-    assert apart[pairs == 1].max() < 0.05  # but for what resizing changes
-    assert apart[pairs == 0].median() > 0.2
-    assert not list(differences(contents(loaded_steps(config, 8, 5)), contents(steps[5:])))
-
-
-def test_every_sketch_knows_the_photo_of_its_name(data: Path) -> None:
-    config = tiny_config(data=data, lambda_paired=1)
-    (data / "train/photos/0.png").rename(data / "train/photos/other.png")
-    try:
-        domains = find_domains(config)
-        [pen] = make_pens(domains.photos, domains.sketches, config)
-    finally:
-        (data / "train/photos/other.png").rename(data / "train/photos/0.png")
-    assert pen.sketches.tolist() == [0, 1, 2, 3]
-    for sketch, photo in zip(pen.sketches, pen.photos, strict=True):
-        name = domains.sketches.path(sketch).stem
-        assert domains.photos.path(photo).stem == name if photo >= 0 else name == "0"
-
-
-def test_a_folder_of_sketches_for_each_style(tmp_path: Path) -> None:
-    root = into_styles(write_pictures(tmp_path / "set", num_photos=5), "line", "hatch", "line2")
-    config = tiny_config(data=root, styles="hatch,line,hatch", lambda_paired=1, batch_size=3)
-    domains = find_domains(config)
-    pens = make_pens(domains.photos, domains.sketches, config)
-    assert [pen.style for pen in pens] == [0, 1, 0]
-    for pen, name in zip(pens, ("hatch", "line", "hatch"), strict=True):
-        for sketch, photo in zip(pen.sketches, pen.photos, strict=True):
-            assert domains.sketches.path(sketch).parent.name == name
-            assert domains.sketches.path(sketch).stem == domains.photos.path(photo).stem
-    assert [batch.style.tolist() for batch in batches(config, num_steps=2)] == [[0, 1, 0]] * 2
-
-
-def test_a_style_without_sketches_is_named(tmp_path: Path) -> None:
-    root = into_styles(write_pictures(tmp_path / "set"), "line")
-    with pytest.raises(DataError, match="hatch holds no images; --styles wants a folder"):
-        batches(tiny_config(data=root, styles="line,hatch"))
-
-
-def test_a_set_without_any_pair_is_refused_where_pairs_were_asked_for(tmp_path: Path) -> None:
-    root = write_pictures(tmp_path / "set")
-    for path in (root / "train" / "sketches").iterdir():
-        path.rename(path.with_stem(f"drawing{path.stem}"))
-    with pytest.raises(DataError, match="lambda_paired needs pairs, and no image in"):
-        batches(tiny_config(data=root, lambda_paired=1), num_steps=1)
-
-
-def test_a_pair_of_other_shapes_is_named(tmp_path: Path) -> None:
-    root = write_pictures(tmp_path / "set", num_photos=1, num_sketches=1)
-    Image.new("L", (40, 60)).save(root / "train" / "sketches" / "0.png")
-    [step] = loaded_steps(tiny_config(data=root, lambda_paired=1), num_steps=1)
-    assert step.error is not None
-    assert str(root / "train" / "sketches" / "0.png") in step.error
-    assert "have other shapes" in step.error
-
-
-def test_a_pair_that_lost_one_to_damage_is_none(tmp_path: Path) -> None:
-    root = write_pictures(tmp_path / "set", num_photos=2, num_sketches=2)
-    (root / "train" / "sketches" / "0.png").write_bytes(b"no picture")
-    seen = loaded_steps(tiny_config(data=root, lambda_paired=1, batch_size=1), num_steps=8)
-    pairs = [bool(step.batch.is_pair) for step in seen[::2]]
-    broken = [bool(step.broken) for step in seen[::2]]
-    assert pairs == [not one for one in broken]
-    assert any(broken)
-    assert any(pairs)
 
 
 def test_a_broken_image_is_replaced_by_another_and_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,21 @@ def test_pairs_have_one_name_whatever_their_ending(tmp_path: Path) -> None:
     assert pictures.partner(pictures.sketches[3], "sketch").mode == "RGB"
 
 
+def test_a_photo_has_its_sketch_in_the_folder_of_any_style(tmp_path: Path) -> None:
+    root = write_set(tmp_path, 6)
+    sketches = root / "test" / "sketches"
+    for style in ("line", "edge"):
+        (sketches / style).mkdir()
+        for path in sketches.glob("*.jpg"):
+            shutil.copy(path, sketches / style)
+    for path in sketches.glob("*.jpg"):
+        path.unlink()
+    pictures = find(root)
+    assert (len(pictures.sketches), pictures.num_pairs) == (12, 6)
+    assert all(pictures.partners[sketch].stem == sketch.stem for sketch in pictures.sketches)
+    assert pictures.partners[pictures.photos[2]] == sketches / "edge" / "002.jpg"
+
+
 def test_pictures_of_other_names_are_no_pairs(tmp_path: Path) -> None:
     pictures = find(write_set(tmp_path, 3, paired=False))
     assert pictures.num_pairs == 0
@@ -83,7 +99,7 @@ def test_a_broken_picture_ends_with_its_name(tmp_path: Path) -> None:
     root = write_set(tmp_path, 2)
     (root / "test" / "photos" / "001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     pictures = find(root)
-    with pytest.raises(DataError, match=r"001\.png .*Take it out"):
+    with pytest.raises(DataError, match=r"001\.png .*take it out"):
         pictures.read(pictures.photos[1], "photo")
 
 

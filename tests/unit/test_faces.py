@@ -96,6 +96,25 @@ def test_a_real_photo_has_its_face(detector: FaceDetector) -> None:
     assert eyes(face) == pytest.approx(np.array([(205, 101), (248, 104)]), abs=6)
 
 
+@pytest.mark.parametrize(("size", "num_looks"), [((256, 256), 1), ((2000, 1500), 2)])
+def test_a_picture_that_was_seen_whole_is_not_looked_at_again(
+    detector: FaceDetector,
+    monkeypatch: pytest.MonkeyPatch,
+    size: tuple[int, int],
+    num_looks: int,
+) -> None:
+    looks: list[int] = []
+    candidates = detector._candidates
+
+    def watched(image: Image.Image, near_pixels: int) -> np.ndarray:
+        looks.append(near_pixels)
+        return candidates(image, near_pixels)
+
+    monkeypatch.setattr(detector, "_candidates", watched)
+    assert detector.find(Image.new("RGB", size, "teal")) == []
+    assert len(looks) == num_looks
+
+
 def test_threads_share_a_detector(detector: FaceDetector) -> None:
     pictures = [sample(), scene((500, 300), (100, 20, 200)), Image.new("L", (50, 90))] * 5
     alone = [detector.find(picture) for picture in pictures]

@@ -6,6 +6,7 @@ import gc
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageFile
 
-from facesketch import images
+from facesketch import decoding, images
 from facesketch.errors import ImageError, ImageTooLargeError
 from facesketch.translator import as_image
-from soak.hostile import scan_bomb
+from soak.hostile import (
+    block_bomb,
+    chunk_bomb,
+    exif_bomb,
+    junk_bomb,
+    scan_bomb,
+    segment_bomb,
+)
 
 ORANGE = (250, 120, 10)
 ORANGE_LUMA = 147
@@ -226,6 +234,38 @@ def test_scans_without_end_are_refused_before_they_are_decoded(tmp_path: Path) -
         for source in (path.read_bytes(), path, stream):
             with pytest.raises(ImageError, match="more than 100 scans"):
                 images.open_image(source)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [exif_bomb, segment_bomb, junk_bomb, chunk_bomb, block_bomb],
+    ids=lambda make: make.__name__,
+)
+def test_a_file_in_pieces_without_end_is_refused(make: Callable[[int], bytes]) -> None:
+    assert images.open_image(make(500)).mode == "RGB"
+    with pytest.raises(ImageError, match="in more pieces than cameras"):
+        images.open_image(make(1_000_000))
+
+
+def test_pixels_may_come_in_many_pieces() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
+    data = encoded(Image.fromarray(noise), "PNG")
+    place, pixels = data.index(b"IDAT") - 4, b""
+    while data[place + 4 : place + 8] == b"IDAT":
+        size = int.from_bytes(data[place : place + 4])
+        pixels += data[place + 8 : place + 8 + size]
+        place += 12 + size
+    parts = (b"IDAT" + pixels[start : start + 40] for start in range(0, len(pixels), 40))
+    chunks = [struct.pack(">I", len(p) - 4) + p + struct.pack(">I", zlib.crc32(p)) for p in parts]
+    assert len(chunks) > decoding.MAX_HEAD_PIECES
+    again = data[: data.index(b"IDAT") - 4] + b"".join(chunks) + data[place:]
+    np.testing.assert_array_equal(np.asarray(images.open_image(again)), noise)
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_broken(tmp_path: Path) -> None:
+    (tmp_path / "photo.png").mkdir()
+    with pytest.raises(ImageError, match=r"photo\.png cannot be read \(.+\); see to"):
+        images.open_image(tmp_path / "photo.png")
 
 
 def test_scans_are_counted_where_reads_meet() -> None:

@@ -249,7 +249,7 @@ def test_load_folded_names_a_missing_tensor(trained: CompactGenerator) -> None:
     [
         (CompactGenerator(3, 1), CompactGenerator(3, 3)),
         # A weight of one channel would spread over three without a word.
-        (ResNetGenerator(1, 1, 1, filters=4), ResNetGenerator(3, 3, 1, filters=4)),
+        tuple(ResNetGenerator(n, n, 1, "resize", filters=4) for n in (1, 3)),
     ],
 )
 def test_load_folded_refuses_other_channels(source: nn.Module, target: nn.Module) -> None:

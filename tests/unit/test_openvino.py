@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,14 @@ def test_the_int8_file_is_taken_by_openvino_alone(tmp_path: Path) -> None:
     image = noise(64, 64)
     assert np.asarray(Translator(tmp_path).to_sketch(image)).std() == 0
     assert np.asarray(Translator(tmp_path, device="openvino").to_sketch(image)).std() > 10
+
+
+@needs_openvino
+def test_what_is_loaded_is_what_is_named_and_hashed(tmp_path: Path) -> None:
+    path = write_generator(tmp_path, "photo2sketch")
+    shutil.copy(path, int8_path(path))
+    assert Translator(tmp_path).path("photo2sketch") == path
+    assert Translator(tmp_path, device="openvino").path("photo2sketch") == int8_path(path)
 
 
 @needs_openvino

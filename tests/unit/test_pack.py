@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("fsspec")
@@ -14,6 +17,7 @@ pytest.importorskip("fsspec")
 from fsspec import register_implementation
 
 from facesketch.data.pack import PackReport, pack_set
+from facesketch.data.pack_index import Table
 from facesketch.errors import DataError, UsageError
 from pack_helpers import Full, Unlisted, files_in, pack_small
 from train_helpers import into_styles, write_pictures
@@ -132,6 +136,56 @@ def test_a_finished_pack_gets_back_what_it_lost(root: Path, packed: Path, tmp_pa
     assert after.num_kept == before.num_shards - 2
     assert files_in(tmp_path / "out") == files_in(packed)
     assert pack_small(root, tmp_path / "out").num_kept == before.num_shards
+
+
+def test_a_repair_leaves_alone_what_a_training_reads(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    pack_small(root, out)
+    kept = [path for path in out.rglob("*") if path.is_file()]
+    lost = out / "train/photos/000001.tar"
+    kept.remove(lost)
+    before = {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept}
+    lost.unlink()
+    pack_small(root, out)
+    assert lost.is_file()
+    assert {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in kept} == before
+
+
+def test_a_repair_that_is_interrupted_goes_on(root: Path, packed: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    before = pack_small(root, out)
+    num_photos = len(list((out / "train/photos").glob("*.tar")))
+    (out / "train/photos/table.npz").write_bytes(b"half")
+    fill_up(root, out, 4)  # two shards with their notes
+    assert pack_small(root, out).num_kept == before.num_shards - num_photos + 2
+    assert files_in(out) == files_in(packed)
+
+
+def test_another_table_of_the_same_pictures_marks_the_pack_unfinished(
+    root: Path, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    pack_small(root, out)
+    monkeypatch.setattr(Table, "to_bytes", np_savez_compressed)  # as another numpy might
+    fill_up(root, out, 2)  # the mark, and one table
+    assert (out / "pack.unfinished").is_file()
+    pack_small(root, out)
+    assert members(out, "train/photos") == pictures(root / "train/photos")
+
+
+def np_savez_compressed(table: Table) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **vars(table))
+    return buffer.getvalue()
+
+
+def test_a_split_that_training_leaves_out_is_left_out(root: Path, tmp_path: Path) -> None:
+    some = Path(shutil.copytree(root, tmp_path / "some"))
+    for path in (some / "val/sketches").iterdir():
+        path.unlink()
+    (some / "test/photos").mkdir(parents=True)
+    report = pack_small(some, tmp_path / "out")
+    assert set(report.num_images) == {"train/photos", "train/sketches"}
 
 
 def test_shards_left_by_an_abandoned_attempt_are_deleted(root: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 pytest.importorskip("torch")
 
-from facesketch.data.dataset import Domains, Loaded, find_domains, make_loader
+from facesketch.data.broken import BrokenImages
+from facesketch.data.dataset import Broken, Domains, Loaded, find_domains, make_loader
 from facesketch.data.files import ImageFolder, ImageList
 from facesketch.data.packed import PackedImages
 from facesketch.data.pens import make_pens
@@ -90,12 +91,19 @@ def test_batches_are_those_of_the_folder_whoever_reads_them(
         assert not list(differences(vars(one.batch), vars(other.batch)))
 
 
-def test_pairs_and_styles_that_are_missing_are_named(root: Path, packed: Path) -> None:
+def test_pairs_and_styles_that_are_missing_are_named(
+    root: Path, packed: Path, tmp_path: Path
+) -> None:
     for place in (root, packed):
         found = domains(place)
         with pytest.raises(DataError, match=f"{place}/train/sketches/oil holds no images"):
             make_pens(found.photos, found.sketches, tiny_config(data=place, styles="oil,line"))
-        with pytest.raises(DataError, match="lambda_paired needs pairs"):  # names begin with line/
+    for path in (root / "train/photos").iterdir():
+        path.rename(path.with_stem(f"portrait{path.stem}"))
+    pack_small(root, tmp_path / "apart")
+    for place in (root, tmp_path / "apart"):
+        found = domains(place)
+        with pytest.raises(DataError, match="lambda_paired needs pairs"):
             make_pens(found.photos, found.sketches, tiny_config(data=place, lambda_paired=1.0))
 
 
@@ -234,10 +242,16 @@ def test_broken_pictures_are_skipped_named_and_forgotten_once_repaired(
     assert broken.path.startswith(f"{tmp_path}/broken/train/photos/0000")
     assert broken.path.endswith(".tar/4.png")
     assert broken.path in broken.reason
-    assert domains(tmp_path / "broken").still_broken(broken) == broken
-    known_at_home = domains(root).still_broken(broken)
-    assert known_at_home is not None
+    assert read_again(tmp_path / "broken", broken) == [broken]
+    (known_at_home,) = read_again(root, broken)
     assert known_at_home.path == str(path)
-    assert domains(packed).still_broken(broken) is None  # packed before it was broken
+    assert read_again(packed, broken) == []  # packed before it was broken
     old = replace(broken, index=-1)
-    assert domains(packed).still_broken(old) == old
+    assert read_again(packed, old) == [old]
+
+
+def read_again(place: Path, known: Broken) -> list[Broken]:
+    """What is left of an image that was broken, in a run that is resumed with these."""
+    images = BrokenImages(domains(place))
+    images.load_state_dict([vars(known)])
+    return list(images)

@@ -76,9 +76,7 @@ WITH_REFERENCE = with_weights(
     }
 )
 LATE = {"photo2sketch": "style line, compact, 128 px, step 1554, learned from data"}
-ABLATION = with_weights(
-    all={"about": LATE, "values": MADE_UP}, **{"no noise": {"values": MADE_UP}}
-)
+ABLATION = with_weights(all={"about": LATE, "values": MADE_UP}, **{"no noise": {"values": MADE_UP}})
 
 
 def test_tables_in_readme_and_docs_are_those_of_the_measurements() -> None:

@@ -321,6 +321,15 @@ def test_a_picture_that_breaks_while_decoding_is_named_so(translator: Translator
         translator.to_sketch(broken)
 
 
+def test_so_is_one_with_a_damaged_part(translator: Translator) -> None:
+    buffer = io.BytesIO()
+    Image.effect_noise((300, 300), 60).save(buffer, "PNG")  # in two parts
+    data = bytearray(buffer.getvalue())
+    data[data.rindex(b"IDAT")] ^= 0xFF
+    with pytest.raises(ImageError, match="cannot be read"):
+        translator.to_sketch(Image.open(io.BytesIO(data)))
+
+
 MEMORY_OF_A_LARGE_PICTURE = """
 from pathlib import Path
 import numpy as np

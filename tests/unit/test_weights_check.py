@@ -17,7 +17,7 @@ from facesketch import weights_check
 from facesketch.errors import WeightsError
 from facesketch.translator import Translator
 from facesketch.weights_check import SHIPPED, read_checked, shipped_sums
-from soak.weights import external_data, foreign_operator, in_a_constant
+from soak.weights import external_data, foreign_operator, in_a_constant, in_a_function
 from weights_helpers import write_generator
 
 
@@ -67,9 +67,10 @@ def test_a_file_that_is_larger_than_any_generator_is_not_read(tmp_path: Path) ->
     [
         (external_data, "takes numbers from another file"),
         (in_a_constant(external_data), "takes numbers from another file"),
+        (in_a_function(external_data), "takes numbers from another file"),
         (foreign_operator, "operators of 'com.example'"),
     ],
-    ids=["external data", "external data in a constant", "foreign operator"],
+    ids=["external data", "in a constant", "in a function", "foreign operator"],
 )
 def test_malicious_files_are_refused_by_name(
     tmp_path: Path, make: Callable[[Path], None], named: str

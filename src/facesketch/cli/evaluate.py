@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facesketch.errors import MissingExtraError, UsageError
+from facesketch.errors import DataError, MissingExtraError, UsageError
 from facesketch.weights_folder import available_styles
 from facesketch.weights_info import SHIPPED_WEIGHTS
 
@@ -141,7 +141,7 @@ def evaluate(
     try:
         _write(done, out)
     except OSError as error:
-        raise UsageError(
+        raise DataError(
             f"{out} cannot be written ({error.strerror}); figures are above."
         ) from error
     click.echo(f"{out / 'report.html'}  (metrics.json and sheet.png beside it)")

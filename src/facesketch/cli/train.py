@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -211,13 +212,14 @@ def _print_outcome(outcome: Outcome) -> None:
         click.echo(f"{len(outcome.broken)} broken images were skipped:")
         for item in outcome.broken:
             click.echo(f"  {item.path}")
+    run = shlex.quote(str(outcome.run))
     if outcome.reason != "finished":
-        click.echo(f"Go on with:  facesketch train --resume {outcome.run}")
-    click.echo(f"Export with: facesketch export {outcome.run} -o weights")
+        click.echo(f"Go on with:  facesketch train --resume {run}")
+    click.echo(f"Export with: facesketch export {run} -o weights")
     for line in outcome.validation:
         click.echo(line)
     if outcome.validation:
-        click.echo(f"Export that: facesketch export {outcome.run} --best -o weights")
+        click.echo(f"Export that: facesketch export {run} --best -o weights")
 
 
 train = SettingsCommand(

@@ -15,11 +15,12 @@ from facesketch.convert.task import (
     decide_direction,
     make_tasks,
     picture_too_large,
+    turn_of,
     write_result,
 )
 from facesketch.errors import ImageError, UsageError
 from facesketch.framing import Chosen, Framing, translate_faces
-from facesketch.parallel import map_ahead
+from facesketch.parallel import map_ahead, shared_lock
 from facesketch.translator import Translator
 
 DRAFT_SIZE = 2048  # shorter side that is decoded of a large JPEG: faces may be small in it
@@ -79,7 +80,8 @@ def convert_faces(
 def _convert(task: Task, translator: Translator, request: Request) -> Task:
     """Take one picture from its file to its results; what goes wrong is noted."""
     try:
-        _convert_or_raise(task, translator, request)
+        with turn_of(images.stored_size(task.picture), shared_lock()):
+            _convert_or_raise(task, translator, request)
     except ImageError as error:
         task.error = error
     except MemoryError:

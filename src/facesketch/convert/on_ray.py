@@ -18,6 +18,7 @@ from facesketch.convert.plan import Targets
 from facesketch.convert.task import Task
 from facesketch.errors import DataError, FacesketchError, MissingExtraError, UsageError
 from facesketch.parallel import in_chunks
+from facesketch.sessions import PROVIDERS, provider_name
 from facesketch.translator import Translator
 
 NUM_CHUNKS = 1000  # of one data set: what this process holds does not grow with the pictures
@@ -50,6 +51,7 @@ def convert_on_ray(
     """
     # What is wrong with the request is said here; the device is a matter of the other machines.
     Translator(settings.weights, style=settings.style)
+    needs_gpu = provider_name(settings.device) == PROVIDERS["cuda"]
     with _connected(address) as (ray_data, all_cores):
         num_cores = num_workers or all_cores
         chunks = in_chunks(jobs.items(), min(CHUNK_SIZE, -(-len(jobs) // num_cores)))
@@ -60,7 +62,7 @@ def convert_on_ray(
                 fn_args=(settings, Path.cwd()),
                 batch_size=1,
                 num_cpus=1,
-                num_gpus=1 if settings.device == "cuda" else None,
+                num_gpus=1 if needs_gpu else None,
                 compute=ray_data.TaskPoolStrategy(num_workers),
             )
             for row in converted.iter_rows():

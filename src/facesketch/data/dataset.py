@@ -20,19 +20,20 @@ from facesketch.data.augment import redraw
 from facesketch.data.batch import Batch
 from facesketch.data.files import ImageFolder, ImageList, Source
 from facesketch.data.packed import find_packed, is_pack
-from facesketch.data.pairs import PAIR_TOLERANCE
-from facesketch.data.pens import make_pens
+from facesketch.data.pairs import tolerance_at
+from facesketch.data.pens import make_pens, numbers_by_style
 from facesketch.data.sampler import (
     Draw,
     StepSampler,
     augmentation_rng,
     redrawing_rng,
     replacement,
+    steps_per_epoch,
 )
 from facesketch.data.workers import start_worker, worker_context
 from facesketch.errors import DataError, ImageError
 from facesketch.images import Domain, Uint8Array
-from facesketch.listing import walk
+from facesketch.listing import holds_images
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""
@@ -97,18 +98,6 @@ class Domains:
         """Return the images of one domain."""
         return self.photos if domain == "photo" else self.sketches
 
-    def still_broken(self, known: Broken) -> Broken | None:
-        """Read an image again that was broken, wherever it is now; None if it has been repaired."""
-        if known.index < 0:
-            return known
-        folder = self.folder(known.domain)
-        (source,) = folder.fetch([known.index])
-        try:
-            images.open_image(source)
-        except ImageError as error:
-            return replace(known, path=folder.label(known.index), reason=str(error))
-        return None
-
 
 def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") -> Domains | None:
     """List the images that the settings name.
@@ -128,7 +117,7 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
     if config.data is not None:
         root = Path(config.data) / split
         folders = root / "photos", root / "sketches"
-        if split == "val" and not all(map(_holds_images, folders)):
+        if split == "val" and not all(map(holds_images, folders)):
             return None
         if not Path(config.data).is_dir():
             raise DataError(f"{config.data} is not a folder; --data wants the data set's root.")
@@ -140,8 +129,14 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
     return Domains(ImageFolder(config.photos), ImageFolder(config.sketches))
 
 
-def _holds_images(folder: Path) -> bool:
-    return folder.is_dir() and any(is_image for _, is_image in walk(folder))
+def epoch_steps(config: TrainConfig, domains: Domains) -> int:
+    """Return the steps of one pass over the larger domain.
+
+    Raises:
+        DataError: If a style has no sketches.
+    """
+    num_sketches = sum(map(len, numbers_by_style(domains.sketches, config)))
+    return steps_per_epoch(len(domains.photos), num_sketches, config.batch_size)
 
 
 def load_image(source: Source, size: int, mode: images.Mode) -> Image.Image:
@@ -162,6 +157,7 @@ class UnpairedImages(Dataset[Loaded]):
 
     def __init__(self, domains: Domains, config: TrainConfig) -> None:
         self.domains = domains
+        self.by_style = numbers_by_style(domains.sketches, config)
         self.seed = config.seed
         self.size = config.image_size
         self.load_size = max(config.image_size, round(config.image_size * config.load_scale))
@@ -201,8 +197,8 @@ class UnpairedImages(Dataset[Loaded]):
     ) -> tuple[Uint8Array, Uint8Array, bool]:
         """Read and crop a photo and a sketch, uint8 (H, W) or (H, W, 3); say if they are a pair."""
         known = len(loaded.broken)
-        photo = self._read("photo", draw.photo, photo_file, draw.number, loaded)
-        sketch = self._read("sketch", draw.sketch, sketch_file, draw.number, loaded)
+        photo = self._read("photo", draw, photo_file, loaded)
+        sketch = self._read("sketch", draw, sketch_file, loaded)
         is_pair = draw.is_pair and len(loaded.broken) == known
         if is_pair:
             sketch = self._fit(sketch, photo, draw)
@@ -212,7 +208,8 @@ class UnpairedImages(Dataset[Loaded]):
 
     def _fit(self, sketch: Image.Image, photo: Image.Image, draw: Draw) -> Image.Image:
         """Even out what rounding has made of the sizes of a pair; refuse pairs of other shapes."""
-        if max(abs(a - b) for a, b in zip(sketch.size, photo.size, strict=True)) > PAIR_TOLERANCE:
+        differences = (abs(a - b) for a, b in zip(sketch.size, photo.size, strict=True))
+        if max(differences) > tolerance_at(self.load_size):
             names = self.domains.photos.label(draw.photo), self.domains.sketches.label(draw.sketch)
             raise DataError(
                 f"{names[0]} and its partner {names[1]} have other shapes, so they cannot be "
@@ -221,17 +218,18 @@ class UnpairedImages(Dataset[Loaded]):
             )
         return sketch if sketch.size == photo.size else sketch.resize(photo.size)
 
-    def _read(
-        self, domain: Domain, index: int, source: Source, number: int, loaded: Loaded
-    ) -> Image.Image:
-        """Read one image; a broken one is replaced by another."""
+    def _read(self, domain: Domain, draw: Draw, source: Source, loaded: Loaded) -> Image.Image:
+        """Read one image; a broken one is replaced by another, a sketch by one of its style."""
         folder = self.domains.folder(domain)
+        index = draw.photo if domain == "photo" else draw.sketch
         for attempt in range(MAX_ATTEMPTS):
             try:
                 return load_image(source, self.load_size, self.modes[domain])
             except ImageError as error:
                 loaded.broken.append(Broken(domain, folder.label(index), str(error), index))
-                index = replacement(self.seed, number, domain, attempt, len(folder))
+                others = self.by_style[draw.style] if domain == "sketch" else range(len(folder))
+                place = replacement(self.seed, draw.number, domain, attempt, len(others))
+                index = int(others[place])
                 (source,) = folder.fetch([index], loaded.notes.append)
         raise DataError(
             f"{MAX_ATTEMPTS} images in a row under {folder.root} cannot be read, the last one is "

@@ -151,6 +151,7 @@ def gaussian_mean(
         float32, shape (H, W).
     """
     total, weight = field.copy(), np.ones_like(field)
+    # Along strokes there are maps for two sigma only; beyond, weights are below a seventh.
     for s, pair in enumerate(maps[: int(np.ceil(2.7 * sigma))], 1):
         gauss = np.float32(np.exp(-(s * s) / (2 * sigma * sigma)))
         for side in pair:

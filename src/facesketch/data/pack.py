@@ -31,6 +31,7 @@ from facesketch.data.pack_index import (
 )
 from facesketch.data.storage import Storage
 from facesketch.errors import DataError, UsageError
+from facesketch.listing import holds_images
 
 SHARD_BYTES = 256 * 2**20
 
@@ -85,7 +86,8 @@ def pack_set(root: Path, address: str, *, shard_bytes: int = SHARD_BYTES) -> Pac
     whole, and pack.json is written last; run it again after an interruption and it goes on.
 
     Args:
-        root: Data set with {train,val,test}/{photos,sketches} inside; val and test may be missing.
+        root: Data set with {train,val,test}/{photos,sketches} inside; val and test may be missing,
+            and are left out where a folder of theirs holds no images.
         address: A folder, or what fsspec knows: s3://BUCKET/FOLDER. Empty, or of the same pictures.
         shard_bytes: Largest size of a shard, but for a single larger picture.
 
@@ -101,8 +103,8 @@ def pack_set(root: Path, address: str, *, shard_bytes: int = SHARD_BYTES) -> Pac
     plans = [
         _plan(f"{split}/{name}", root, shard_bytes)
         for split in SPLITS
+        if split == "train" or all(holds_images(root / split / n) for n in FOLDER_NAMES.values())
         for name in FOLDER_NAMES.values()
-        if split == "train" or (root / split / name).is_dir()
     ]
     stored = storage.sizes()
     index = _look(storage, stored, plans)
@@ -111,15 +113,18 @@ def pack_set(root: Path, address: str, *, shard_bytes: int = SHARD_BYTES) -> Pac
     with progress_bar() as bar:
         task = bar.add_task("packing", total=sum(len(plan.names) for plan in plans))
         for plan in plans:
-            done = _known_shards(storage, stored, index, plan)
+            former = index.folders[plan.name] if index else None
+            table = _former_table(storage, plan, former)
+            done = _known_shards(storage, stored, plan, former, table)
             num_kept += len(done)
             for number, planned in enumerate(plan.shards):
                 if number not in done:
                     done[number] = _write_shard(storage, plan, number)
                 bar.advance(task, planned.stop - planned.start)
-            folders[plan.name] = _write_table(storage, plan, done)
-    with storage.write(INDEX_NAME) as stream:
-        stream.write(PackIndex(folders=folders).model_dump_json(indent=1).encode())
+            folders[plan.name] = _write_table(storage, plan, done, former, table)
+    if PackIndex(folders=folders) != index:
+        with storage.write(INDEX_NAME) as stream:
+            stream.write(PackIndex(folders=folders).model_dump_json(indent=1).encode())
     _tidy(storage, plans)
     every = [shard for folder in folders.values() for shard in folder.shards]
     return PackReport(
@@ -162,8 +167,9 @@ def _look(storage: Storage, stored: dict[str, int], plans: list[_Plan]) -> PackI
         packed = {n: [s.stamp for s in entry.shards] for n, entry in index.folders.items()}
         if packed != {plan.name: [s.stamp for s in plan.shards] for plan in plans}:
             raise DataError(
-                f"{storage.address} holds a pack of other pictures, or in shards of another size; "
-                "give another address, or delete it."
+                f"{storage.address} holds a pack of other pictures, of copies without their times "
+                "(cp -p and rsync -t keep them), or in shards of another size; give another "
+                "address, or delete it."
             )
         return index
     if stored and UNFINISHED_NAME not in stored:
@@ -171,17 +177,35 @@ def _look(storage: Storage, stored: dict[str, int], plans: list[_Plan]) -> PackI
             f"{storage.address} holds other files; give the address of a folder that is empty or "
             "not there."
         )
-    with storage.write(UNFINISHED_NAME) as stream:
-        stream.write(b"facesketch data pack is at work, or was interrupted.\n")
+    _mark_unfinished(storage)
     return None
 
 
+def _mark_unfinished(storage: Storage) -> None:
+    with storage.write(UNFINISHED_NAME) as stream:
+        stream.write(b"facesketch data pack is at work, or was interrupted.\n")
+
+
+def _former_table(storage: Storage, plan: _Plan, former: PackedFolder | None) -> Table | None:
+    """Read the table of a folder that was packed before; None if there is none, or it is lost."""
+    if former is None:
+        return None
+    try:
+        return read_table(storage, plan.name, former)
+    except DataError:
+        return None
+
+
 def _known_shards(
-    storage: Storage, stored: dict[str, int], index: PackIndex | None, plan: _Plan
+    storage: Storage,
+    stored: dict[str, int],
+    plan: _Plan,
+    former: PackedFolder | None,
+    former_table: Table | None,
 ) -> dict[int, tuple[Shard, Table]]:
     """Find the shards that are there, whole, of these pictures."""
     found = {}
-    for number, shard, table in _told(storage, stored, index, plan):
+    for number, shard, table in _told(storage, stored, plan, former, former_table):
         is_whole = stored.get(shard_name(plan.name, number)) == shard.num_bytes
         if is_whole and shard.stamp == plan.shards[number].stamp:
             found[number] = shard, table
@@ -189,17 +213,17 @@ def _known_shards(
 
 
 def _told(
-    storage: Storage, stored: dict[str, int], index: PackIndex | None, plan: _Plan
+    storage: Storage,
+    stored: dict[str, int],
+    plan: _Plan,
+    former: PackedFolder | None,
+    former_table: Table | None,
 ) -> Iterator[tuple[int, Shard, Table]]:
-    """Yield what the index says of a folder's shards, or notes, where there is none yet."""
-    if index is not None:
-        entry = index.folders[plan.name]
-        try:
-            table = read_table(storage, plan.name, entry)
-        except DataError:  # lost: its shards are written again
-            return
+    """Yield what the index says of a folder's shards, or notes, where it is lost or none yet."""
+    if former is not None and former_table is not None:
         for number, planned in enumerate(plan.shards):
-            yield number, entry.shards[number], table.part(planned.start, planned.stop)
+            part = former_table.part(planned.start, planned.stop)
+            yield number, former.shards[number], part
         return
     for number in range(len(plan.shards)):
         note = _note_name(plan.name, number)
@@ -243,16 +267,25 @@ def _write_shard(storage: Storage, plan: _Plan, number: int) -> tuple[Shard, Tab
 
 
 def _write_table(
-    storage: Storage, plan: _Plan, done: dict[int, tuple[Shard, Table]]
+    storage: Storage,
+    plan: _Plan,
+    done: dict[int, tuple[Shard, Table]],
+    former: PackedFolder | None,
+    former_table: Table | None,
 ) -> PackedFolder:
-    """Write the table of a folder; return what pack.json says of it."""
+    """Write the table of a folder, unless it is there; return what pack.json says of it."""
     shards, tables = zip(*(done[number] for number in range(len(plan.shards))), strict=True)
     content = Table.joined(tables).to_bytes()
-    with storage.write(f"{plan.name}/{TABLE_NAME}") as stream:
-        stream.write(content)
-    return PackedFolder(
+    entry = PackedFolder(
         fingerprint=plan.names.fingerprint, table_checksum=zlib.crc32(content), shards=list(shards)
     )
+    if entry == former and former_table is not None:
+        return entry  # a training may be reading it
+    if former is not None and entry != former:  # by another version of numpy
+        _mark_unfinished(storage)
+    with storage.write(f"{plan.name}/{TABLE_NAME}") as stream:
+        stream.write(content)
+    return entry
 
 
 def _tidy(storage: Storage, plans: list[_Plan]) -> None:

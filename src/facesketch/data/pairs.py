@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 SIDE_PX = 256
 """Shorter side at which the shapes of a pair are compared."""
 
 PAIR_TOLERANCE = 2
-"""Pixels that the sides of a pair may differ by once resized, here and in training."""
+"""Pixels that the sides of a pair may differ by at that size."""
 
 Sizes: TypeAlias = dict[str, tuple[int, int]]
 """Width and height of images that decode, upright, by path."""
+
+Photo = TypeVar("Photo")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,27 @@ class PairReport:
     other_shapes: list[tuple[str, str]]
 
 
+def find_photo(sketch: str, photos: Mapping[str, Photo], separator: str = "/") -> Photo | None:
+    """Find the photo that a sketch goes with, here and in training; None if there is none.
+
+    Args:
+        sketch: Path below the folder of sketches, without suffix. Where no photo has all of it, the
+            first folder is taken for one of a style.
+        photos: By their path below the folder of photos, without suffix.
+        separator: Of folders in paths.
+    """
+    photo = photos.get(sketch)
+    return photos.get(sketch.partition(separator)[2]) if photo is None else photo
+
+
+def tolerance_at(size: int) -> float:
+    """Return the pixels that sides of a pair may differ by where the shorter one is `size` px.
+
+    As many as `find_pairs` allows, and as many again for rounding and what JPEG decoders leave out.
+    """
+    return PAIR_TOLERANCE * (1 + size / SIDE_PX)
+
+
 def find_pairs(
     split: str, photos: tuple[str, list[str]], sketches: tuple[str, list[str]], sizes: Sizes
 ) -> PairReport:
@@ -50,8 +74,7 @@ def find_pairs(
     """
     photo_of = _stems(*photos)
     partners = {  # by sketch
-        path: photo_of.get(stem) or photo_of.get(stem.partition(os.sep)[2])
-        for stem, path in _stems(*sketches).items()
+        path: find_photo(stem, photo_of, os.sep) for stem, path in _stems(*sketches).items()
     }
     pairs = [(photo, path) for path, photo in partners.items() if photo is not None]
     paired = {photo for photo, _ in pairs}

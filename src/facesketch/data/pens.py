@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from facesketch.config import TrainConfig
 from facesketch.data.files import ImageList
+from facesketch.data.pairs import find_photo
 from facesketch.data.sampler import Pen
 from facesketch.errors import DataError
 
@@ -27,7 +28,13 @@ def make_pens(photos: ImageList, sketches: ImageList, config: TrainConfig) -> li
     by_style = numbers_by_style(sketches, config)
     partners = None
     if config.lambda_paired:
-        partners = _find_photos(photos, sketches, is_styled=bool(config.styles))
+        partners = _find_photos(photos, sketches)
+        if all(partners[numbers].max() < 0 for numbers in by_style):
+            raise DataError(
+                f"lambda_paired needs pairs, and no image in {sketches.root} that training draws "
+                f"from has the name of one in {photos.root}; name partners alike, or leave "
+                "lambda_paired at 0."
+            )
     return [
         Pen(style, by_style[style], None if partners is None else partners[by_style[style]])
         for style in config.style_turns
@@ -64,24 +71,13 @@ def has_all_styles(sketches: ImageList, config: TrainConfig) -> bool:
     return True
 
 
-def _find_photos(
-    photos: ImageList, sketches: ImageList, *, is_styled: bool
-) -> npt.NDArray[np.int32]:
-    """Match images by their path below the folder (of the style), without suffix.
+def _find_photos(photos: ImageList, sketches: ImageList) -> npt.NDArray[np.int32]:
+    """Return the number of each sketch's photo, shape (len(sketches),), -1 where there is none."""
+    by_name = {_stem(photos, index): index for index in range(len(photos))}
+    found = (find_photo(_stem(sketches, index), by_name) for index in range(len(sketches)))
+    numbers = (-1 if number is None else number for number in found)
+    return np.fromiter(numbers, np.int32, len(sketches))
 
-    Returns:
-        The number of each sketch's photo, shape (len(sketches),), -1 where there is none.
 
-    Raises:
-        DataError: If no sketch has one.
-    """
-    by_name = {PurePosixPath(photos.name(i)).with_suffix(""): i for i in range(len(photos))}
-    names = (PurePosixPath(sketches.name(i)).with_suffix("") for i in range(len(sketches)))
-    keys = (PurePosixPath(*name.parts[1:]) if is_styled else name for name in names)
-    result = np.fromiter((by_name.get(key, -1) for key in keys), np.int32, len(sketches))
-    if result.max() < 0:
-        raise DataError(
-            f"lambda_paired needs pairs, and no image in {sketches.root} has the name of one in "
-            f"{photos.root}; name partners alike, or leave lambda_paired at 0."
-        )
-    return result
+def _stem(folder: ImageList, index: int) -> str:
+    return str(PurePosixPath(folder.name(index)).with_suffix(""))

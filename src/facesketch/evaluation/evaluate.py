@@ -20,14 +20,14 @@ from facesketch.errors import UsageError
 from facesketch.evaluation.distribution import MIN_FRECHET
 from facesketch.evaluation.extractor import InceptionExtractor, MobileNetExtractor
 from facesketch.evaluation.identity import Identity
-from facesketch.evaluation.observe import MIN_PAIRS, Observer, Route, Values
+from facesketch.evaluation.observe import MIN_PAIRS, Observed, Observer, Route
 from facesketch.evaluation.pictures import PictureSet, find_pictures, pencil
 from facesketch.evaluation.results import Column, Folder, Results
-from facesketch.evaluation.statistics import Value
+from facesketch.onnx_runtime import ort
 from facesketch.translator import Translator
 from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, WeightsInfo
 
-PACKAGES = ("numpy", "onnxruntime", "pillow", "scikit-image", "torch", "torchmetrics")
+PACKAGES = ("numpy", "pillow", "scikit-image", "torch", "torchmetrics")
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,17 @@ def evaluate(request: Request, command: str) -> Evaluation:
         MissingExtraError: If dlib is wanted and not installed.
         MissingPackageError: If the MobileNetV2 weights are not installed.
     """
-    machine = _machine()
+    machine, versions = _machine(), _versions()
     identity = Identity() if request.identity else None
+    translators = _open_translators(request.weights, request.styles)
+    sketches = _sketches_of(request.sketches, translators)
     pictures = find_pictures(
         request.photos,
-        request.sketches,
+        sketches,
         size=request.size,
         limit=request.limit,
         needed=2 * request.subset_size,
     )
-    translators = _open_translators(request.weights, request.styles)
     mobilenet = MobileNetExtractor()
     inception = InceptionExtractor(request.inception) if request.inception else None
     num_photos, num_both = len(pictures.photos), len(pictures.photos) + len(pictures.sketches)
@@ -105,26 +106,23 @@ def evaluate(request: Request, command: str) -> Evaluation:
         )
         real = Column(name="real images", kind="real", values=observer.observe_reals())
         columns = [
-            _describe(
-                name, translator, observer.observe_generators(translator), observer.by_skin_tone
-            )
+            _describe(name, translator, observer.observe_generators(translator))
             for name, translator in translators.items()
         ]
         drawn = observer.observe_route("photo", Route(lambda each: [pencil(p) for p in each], None))
-    columns += [Column(name="pencil filter", kind="baseline", values=drawn), real]
+    columns += [Column(name="pencil filter", kind="baseline", values=drawn.values), real]
     landmarks = observer.faces.landmarks.values()
     return Evaluation(
         Results(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
-            versions={"facesketch": __version__, "python": platform.python_version()}
-            | {name: version(name) for name in PACKAGES},
+            versions=versions,
             machine=machine,
             size=request.size,
             subset_size=request.subset_size,
             extractors={each.name: _sha256(each.path) for each in observer.extractors},
             photos=Folder(path=str(request.photos), num_images=len(pictures.photos)),
-            sketches=Folder(path=str(request.sketches), num_images=len(pictures.sketches)),
+            sketches=Folder(path=str(sketches), num_images=len(pictures.sketches)),
             num_pairs=pictures.num_pairs,
             num_photos_without_face=sum(face is None for face in landmarks) if identity else None,
             columns=columns,
@@ -155,9 +153,25 @@ def _open_translators(
     return translators
 
 
-def _describe(
-    name: str, translator: Translator, values: Values, skin_tones: dict[str, dict[str, Value]]
-) -> Column:
+def _sketches_of(folder: Path, translators: dict[str, Translator]) -> Path:
+    """Find the real sketches of a style below a folder that holds one folder for each.
+
+    Raises:
+        UsageError: If generators of several styles would be compared with all of them together.
+    """
+    styles = {translator.style for translator in translators.values() if translator.style}
+    apart = sorted(style for style in styles if (folder / style).is_dir())
+    if not apart:
+        return folder
+    if len(styles) > 1:
+        raise UsageError(
+            f"{folder} holds sketches of each style ({', '.join(apart)}), and one evaluation has "
+            "one set of real sketches; give one --style at a time."
+        )
+    return folder / apart[0]
+
+
+def _describe(name: str, translator: Translator, observed: Observed) -> Column:
     shipped = translator.weights == SHIPPED_WEIGHTS
     about: dict[str, str] = {
         direction: _about(translator.info(direction)) for direction in DIRECTIONS
@@ -170,8 +184,8 @@ def _describe(
         weights="shipped" if shipped else str(translator.weights),
         files={direction: _sha256(translator.path(direction)) for direction in DIRECTIONS},
         about=about,
-        values=values,
-        skin_tones=skin_tones,
+        values=observed.values,
+        skin_tones=observed.skin_tones,
     )
 
 
@@ -208,6 +222,12 @@ def _machine() -> str:
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""  # not on Windows
     threads = torch.get_num_threads()
     return f"{platform.machine()}, {os.cpu_count()} cores{load}, torch on {threads} threads"
+
+
+def _versions() -> dict[str, str]:
+    """Name what measures; ONNX Runtime by itself, as its builds for GPUs are other packages."""
+    own = {"facesketch": __version__, "python": platform.python_version()}
+    return own | {"onnxruntime": ort.__version__} | {name: version(name) for name in PACKAGES}
 
 
 def _sha256(path: Path) -> str:

@@ -42,6 +42,9 @@ Advance: TypeAlias = Callable[[int], None]
 MIN_PAIRS = 30
 """Fewer say too little: their interval would not hold what it promises."""
 
+MIN_GROUP = 10
+"""Photos of one skin tone that a mean is told of: resampling fewer gives too narrow an interval."""
+
 NUM_LATENCY_RUNS, NUM_WARM_UPS = 30, 3
 
 
@@ -80,6 +83,19 @@ class Faces:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """What was found.
+
+    Attributes:
+        values: By direction and round trip.
+        skin_tones: Those of photos with a face, by their skin tone, where it was looked for.
+    """
+
+    values: Values
+    skin_tones: dict[str, dict[str, Value]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Route:
     """A translation and, for generators, its way back."""
 
@@ -108,8 +124,6 @@ class Observer:
         self.advance = advance
         self.reals: dict[Domain, Look] = {"photo": Look(), "sketch": Look()}
         self.faces = Faces()
-        self.by_skin_tone: dict[str, dict[str, Value]] = {}
-        """Values of the route that was observed last, by the photos' skin tone."""
 
     def observe_reals(self) -> Values:
         """Look at the real pictures; the values are those of one half against the other."""
@@ -142,7 +156,9 @@ class Observer:
     def _real_values(self, look: Look) -> dict[str, Value]:
         colours = np.stack(look.colours)
         halves = ({n: f[k::2] for n, f in look.all_features().items()} for k in (0, 1))
-        return self._distances(*halves) | {
+        distances = self._distances(*halves)
+        distances.pop("fid", None)  # of half as many it is higher, and no measure of the others
+        return distances | {
             "colour_shift": bootstrap_distance(colours[::2], colours[1::2]),
             "checkerboard": bootstrap(look.checkerboards),
         }
@@ -157,24 +173,24 @@ class Observer:
                 values["fid"] = frechet_distance(fake, reals[name])
         return values
 
-    def observe_generators(self, translator: Translator) -> Values:
+    def observe_generators(self, translator: Translator) -> Observed:
         """Measure both directions and both round trips."""
 
         def translate(direction: Direction) -> Translate:
             return lambda pictures: translator.translate(pictures, direction)
 
         there, back = (translate(direction) for direction in DIRECTIONS)
-        values = self.observe_route("photo", Route(there, back))
-        values |= self.observe_route("sketch", Route(back, there))
+        of_photos = self.observe_route("photo", Route(there, back))
+        values = of_photos.values | self.observe_route("sketch", Route(back, there)).values
         for direction in DIRECTIONS:
             values[direction]["latency"] = self._latency(translator, direction)
-        return values
+        return Observed(values, of_photos.skin_tones)
 
-    def observe_route(self, start: Domain, route: Route) -> Values:
+    def observe_route(self, start: Domain, route: Route) -> Observed:
         """Send all real pictures of one domain along a route.
 
         Returns:
-            The values of the direction and, where the route has a way back, of the round trip.
+            What was found in the direction and, where the route has a way back, the round trip.
         """
         look = Look()
         direct: defaultdict[str, list[float]] = defaultdict(list)
@@ -218,7 +234,7 @@ class Observer:
         direct: dict[str, list[float]],
         cycle: dict[str, list[float]],
         embeddings: dict[str, list[FloatArray]],
-    ) -> Values:
+    ) -> Observed:
         real = self.reals["sketch" if start == "photo" else "photo"]
         colours = np.stack(look.colours)
         hits: dict[str, npt.NDArray[np.bool_]] = {}
@@ -227,8 +243,6 @@ class Observer:
                 gallery = np.concatenate(self.faces.embeddings)
                 hits[name] = found_first(np.concatenate(found), gallery)
         ranks = {name: share(found) for name, found in hits.items()}
-        if hits:
-            self.by_skin_tone = self._by_skin_tone(hits, cycle)
         straight = self._distances(look.all_features(), real.all_features())
         straight |= {name: bootstrap(values) for name, values in direct.items()}
         straight |= {name: value for name, value in ranks.items() if name == "rank1"}
@@ -240,7 +254,7 @@ class Observer:
             trip = {name: bootstrap(samples) for name, samples in cycle.items()}
             trip |= {name: value for name, value in ranks.items() if name != "rank1"}
             values["cycle_photo" if start == "photo" else "cycle_sketch"] = trip
-        return values
+        return Observed(values, self._by_skin_tone(hits, cycle) if hits else {})
 
     def _by_skin_tone(
         self, hits: dict[str, npt.NDArray[np.bool_]], cycle: dict[str, list[float]]
@@ -253,7 +267,8 @@ class Observer:
             chosen = tones == tone
             if chosen.any():
                 shares = {name: share(found[chosen[has_face]]) for name, found in hits.items()}
-                means = {n: bootstrap(np.array(v)[chosen]) for n, v in cycle.items()}
+                enough = cycle if chosen.sum() >= MIN_GROUP else {}
+                means = {n: bootstrap(np.array(v)[chosen]) for n, v in enough.items()}
                 values[tone] = shares | means
         return values
 

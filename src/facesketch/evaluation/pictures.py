@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from facesketch import images
+from facesketch.data.pairs import find_photo
 from facesketch.errors import DataError, ImageError
 from facesketch.images import Domain
 from facesketch.listing import walk
@@ -54,7 +55,9 @@ class PictureSet:
         try:
             image = images.open_image(path, "RGB" if domain == "photo" else "L")
         except ImageError as error:
-            raise DataError(f"{error} Take it out, then run the same command again.") from error
+            raise DataError(
+                f"{error} Mend it or take it out, then run the same command again."
+            ) from error
         image = images.resize_cover(image, self.size)
         left, top = (image.width - self.size) // 2, (image.height - self.size) // 2
         return image.crop((left, top, left + self.size, top + self.size))
@@ -79,7 +82,7 @@ def find_pictures(
 
     Args:
         photos: Folder of photos.
-        sketches: Folder of sketches; same names (without the ending) are taken for pairs.
+        sketches: Folder of sketches; what belongs to which photo says `find_photo`.
         size: Side in px that all are brought to.
         limit: Take so many of each folder, spread evenly over the sorted names, and of sketches
             first the partners of the photos; None takes all.
@@ -89,10 +92,14 @@ def find_pictures(
         DataError: If a folder is missing or has too few.
     """
     chosen, offered = _choose(_list(photos), limit), _list(sketches)
-    by_stem = {_stem(sketches, path): path for path in offered}
-    stems = (_stem(photos, path) for path in chosen)
-    paired = dict.fromkeys(by_stem[stem] for stem in stems if stem in by_stem)
+    by_stem = {_stem(photos, path): path for path in chosen}
+    photo_of = {path: find_photo(_stem(sketches, path), by_stem) for path in offered}
+    sketch_of: dict[Path, Path] = {}
+    for sketch, photo in photo_of.items():
+        if photo is not None:
+            sketch_of.setdefault(photo, sketch)
     if limit is not None and limit < len(offered):
+        paired = set(sketch_of.values())
         others = [path for path in offered if path not in paired]
         offered = sorted([*paired, *_choose(others, limit - len(paired))])
     found = chosen, offered
@@ -103,11 +110,8 @@ def find_pictures(
                 f"{folder} gives {len(paths):,} images{limited}, and {needed:,} are needed: two "
                 "halves of a KID subset each; add images or lower --subset-size."
             )
-    partners: dict[Path, Path] = {}
-    for path in found[0]:
-        other = by_stem.get(_stem(photos, path))
-        if other is not None:
-            partners |= {path: other, other: path}
+    partners = {path: photo for path in offered if (photo := photo_of[path]) is not None}
+    partners |= sketch_of
     return PictureSet(found[0], found[1], partners, size)
 
 

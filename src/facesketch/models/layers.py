@@ -100,7 +100,9 @@ class WSConv2d(nn.Conv2d):
     def load_folded(self, folded: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Set the parameters from what `folded` returned, style by style; its inverse.
 
-        One pair for several styles makes all of them alike.
+        One pair for several styles makes all of them alike. Weights get the size of folded ones,
+        which is above that of fresh ones, so that Adam changes them by a smaller part of it: what
+        is known already changes slowly.
         """
         weight, bias = folded[0]
         _copy_exactly(self.weight, weight)

@@ -48,7 +48,7 @@ class ResNetGenerator(nn.Module):
         in_channels: int,
         out_channels: int,
         num_blocks: int,
-        upsample: Literal["transpose", "resize"] = "transpose",
+        upsample: Literal["transpose", "resize"],
         filters: int = 64,
     ) -> None:
         super().__init__()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
 
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from facesketch import images
 from facesketch.allocator import return_freed_memory, return_large_memory
@@ -27,10 +27,12 @@ from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageTooLargeError, UsageError
 from facesketch.framing import (
     MAX_PORTRAIT,
+    NO_FACE,
     Framed,
-    check_together,
     translate_back,
     translate_faces,
+    translate_found,
+    translate_whole,
 )
 from facesketch.images import Float32Array
 from facesketch.server.config import ServerConfig
@@ -57,6 +59,9 @@ MAX_SIDE = 32_768
 LARGE_PIXELS = 8_000_000
 """Requests with a larger picture, or larger results together, are converted one at a time, so that
 memory is bounded."""
+
+MAX_TEXT_CHARACTERS = 4_000_000
+"""Text that may stand in a PNG, four bytes each in memory; it is read whole, and not used."""
 
 IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
     "png": "PNG",
@@ -133,6 +138,7 @@ class Engine:
             UsageError: If the device is not there.
         """
         return_large_memory()
+        PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_CHARACTERS
         num_turns = config.num_threads + SPARE_TURNS
         self.turnstile = Turnstile(num_turns, config.max_pending, config.time_limit_s)
         self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
@@ -360,23 +366,26 @@ def _translate(
     *,
     max_pixels: int,
 ) -> Framed:
-    """Translate a picture as it is, or by its faces."""
+    """Translate a picture by its faces; as it is where that is asked for, or shows none."""
     size = options.size or _default_size(original_size)
-    if options.align == "none":
-        wanted = result_size(original_size, size)
-        check_together([wanted], max_pixels)
-        as_it_is = translator.translate([image], direction, size=wanted)
-        return Framed(tuple(as_it_is), (), "none", None)
-    return translate_faces(
-        translator,
-        image,
-        direction,
-        options.align,
-        faces=options.faces,
-        size=options.size if options.align == "portrait" else size,
-        original_size=original_size,
-        max_pixels=max_pixels,
-    )
+    if options.align != "none":
+        found = translate_found(
+            translator,
+            image,
+            direction,
+            options.align,
+            faces=options.faces,
+            size=options.size if options.align == "portrait" else size,
+            original_size=original_size,
+            max_pixels=max_pixels,
+        )
+        if found is not None:
+            return found
+    if options.size:  # that by default is within the limit, but for rounding
+        max_pixels = min(max_pixels, MAX_RESULT_PIXELS)
+    wanted = result_size(original_size, size)
+    as_it_is = translate_whole(translator, image, direction, wanted, max_pixels=max_pixels)
+    return as_it_is if options.align == "none" else replace(as_it_is, note=NO_FACE)
 
 
 def _encode(image: Image.Image, direction: Direction, file_format: Format) -> EncodedPicture:

@@ -62,7 +62,11 @@ class ConvertOptions(BaseModel):
     faces: Literal["largest", "all"] = Field(
         default="largest", description="Which faces to align; all portraits come as JSON only."
     )
-    round_trip: Switch = Field(default=False, description="Convert the result back as well.")
+    round_trip: Switch = Field(
+        default=False,
+        description="Convert the result back as well; where the answer is a picture, it is what "
+        "came back, and JSON has both.",
+    )
     size: Digits | None = Field(
         default=None,
         description="Shorter side of the result in px; that of the picture if not given, at most "

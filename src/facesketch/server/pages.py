@@ -34,7 +34,7 @@ def studio() -> str:
         "version": facesketch.__version__,
         "max_upload_bytes": parts.config.max_upload_bytes,
         "accept": ",".join(images.UPLOAD_TYPES.values()),
-        "needs_key": not parts.gate.is_open(request),
+        "needs_key": parts.config.api_key is not None and not parts.gate.is_open(request),
         "is_local": parts.gate.is_local(request),
         "live_max_fps": LIVE_MAX_FPS,
         "styles": parts.engine.styles,

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -109,7 +110,7 @@ class Validation:
                 "error. To stop here: Ctrl-C, then  facesketch export %s --best -o weights",
                 idle,
                 last_progress(self.history).step,
-                self.run,
+                shlex.quote(str(self.run)),
             )
 
     def summary(self) -> list[str]:

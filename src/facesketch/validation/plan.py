@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from facesketch.config import TrainConfig
-from facesketch.data.dataset import Domains, find_domains
+from facesketch.data.dataset import Domains, epoch_steps, find_domains
 from facesketch.data.pens import numbers_by_style
-from facesketch.data.sampler import steps_per_epoch
 from facesketch.errors import DataError, MissingExtraError, MissingPackageError
 from facesketch.images import Domain
 
@@ -18,8 +17,7 @@ MIN_IMAGES = 50
 
 def interval(config: TrainConfig, domains: Domains) -> int:
     """Return the steps from one validation to the next; `domains` are those of training."""
-    per_epoch = steps_per_epoch(len(domains.photos), len(domains.sketches), config.batch_size)
-    return max(1, round(config.validate_every * per_epoch))
+    return max(1, round(config.validate_every * epoch_steps(config, domains)))
 
 
 def num_images(config: TrainConfig, domains: Domains) -> dict[Domain, int]:

@@ -13,7 +13,7 @@ from facesketch.run_folder import LOGS_NAME
 from facesketch.writing import write_whole
 
 PATIENCE = 5
-"""Validations without a better KID after which training says that it makes no progress."""
+"""Validations without progress after which training says that it makes none."""
 
 
 @dataclass(frozen=True)

@@ -43,9 +43,7 @@ export class CameraView {
       take({ blob: await this.#camera.grab(SHOT_SIDE, 0.92), name: "camera" });
     });
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden || !this.#camera.isOn) return;
-      this.leave();
-      say("The camera was turned off while the page was hidden.");
+      if (document.hidden && this.#camera.isOn) this.#hide();
     });
     addEventListener("pagehide", () => this.leave());
   }
@@ -61,6 +59,11 @@ export class CameraView {
     say("");
   }
 
+  #hide() {
+    this.leave();
+    say("The camera was turned off while the page was hidden.");
+  }
+
   async #turnOn(start) {
     const wasLive = this.#loop.isRunning;
     this.#endLive();
@@ -68,6 +71,7 @@ export class CameraView {
     say("Waiting for the camera; the browser may ask you.");
     try {
       if (!(await start())) return;
+      if (document.hidden) return this.#hide();
       byId("video").classList.toggle("mirrored", this.#camera.isMirrored);
       byId("live-picture").classList.toggle("mirrored", this.#camera.isMirrored);
       this.#enable(true);

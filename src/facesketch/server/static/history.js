@@ -8,6 +8,7 @@ const MOST = 24; // works; a large photo takes some MB
 export class Visit {
   /** @type {import("./work.js").Work[]} Newest first. */
   #works = [];
+  #count = 0; // of all that there were
   #list = byId("history");
   #clear = byId("clear-history");
   #onOpen;
@@ -23,34 +24,39 @@ export class Visit {
       onClear();
       byId("stage").focus({ preventScroll: true }); // this button is gone
     });
-    this.#draw();
+    this.#follow();
   }
 
   /** @param {import("./work.js").Work} work */
   add(work) {
+    this.#count += 1;
     this.#works.unshift(work);
-    for (const old of this.#works.splice(MOST)) release(old.before, old.after);
-    this.#draw();
+    this.#list.prepend(this.#entry(work, this.#count)); // the others stay, and focus on one of them
+    for (const old of this.#works.splice(MOST)) {
+      release(old.before, old.after);
+      this.#list.lastElementChild.remove();
+    }
+    this.#follow();
   }
 
   clear() {
     for (const work of this.#works.splice(0)) release(work.before, work.after);
-    this.#draw();
+    this.#list.replaceChildren();
+    this.#follow();
   }
 
-  #draw() {
+  #follow() {
     const isEmpty = this.#works.length === 0;
     this.#clear.hidden = isEmpty;
     byId("visit-empty").hidden = !isEmpty;
-    this.#list.replaceChildren(...this.#works.map((work, index) => this.#entry(work, index)));
   }
 
-  #entry(work, index) {
+  #entry(work, number) {
     const button = document.createElement("button");
     button.type = "button";
     button.className = "print small";
     const kind = work.direction === "photo2sketch" ? "drawn" : "made a photo";
-    button.setAttribute("aria-label", `${work.source.name}, ${kind}, number ${this.#works.length - index}`);
+    button.setAttribute("aria-label", `${work.source.name}, ${kind}, number ${number}`);
     button.append(thumb(work.after, "after"));
     if (work.before.isShown) button.append(thumb(work.before, "before"));
     button.addEventListener("click", () => this.#onOpen(work));

@@ -32,16 +32,16 @@ export function chosenStyle(direction) {
   return styles && direction !== "sketch2photo" ? { style: form.elements.style.value } : {};
 }
 
-/** @param {() => void} onChange The person chose something else. */
+/** @param {(name: string) => void} onChange The person chose something else, of that name. */
 export function listenToOptions(onChange) {
   const follow = () => {
     byId("framing-hint").textContent = HINTS[chosenOptions().align ?? "none"];
     enableOptions(true);
   };
-  form.addEventListener("change", () => {
+  form.addEventListener("change", (event) => {
     follow();
     if (styles) forTab.set(STYLE_NAME, form.elements.style.value);
-    onChange();
+    onChange(/** @type {HTMLInputElement} */ (event.target).name);
   });
   form.addEventListener("submit", (event) => event.preventDefault());
   recallStyle();

@@ -25,7 +25,7 @@ const stage = byId("stage");
 const result = new ResultView();
 const visit = new Visit((work) => openWork(work), () => startOver());
 const views = {
-  picture: { enter: () => show(result.work ? "result" : "welcome"), leave: drop },
+  picture: { enter: () => show(current ? "working" : result.work ? "result" : "welcome"), leave: leavePicture },
   camera: enteringShows("camera", new CameraView(take, chosenOptions)),
   draw: enteringShows("draw", new DrawView(take)),
 };
@@ -65,15 +65,22 @@ function changeMode(name) {
 
 /** Offer the styles if a drawing is made: by choice, or of the picture on the sheet. */
 function followDirection() {
-  const { direction } = chosenOptions();
+  if (mode === "draw") return offerStyles("sketch2photo");
+  const { direction } = chosenOptions(mode === "picture" ? onSheet?.direction : undefined);
   const detected = (mode === "picture" && result.work?.direction) || "auto";
-  offerStyles(mode === "draw" ? "sketch2photo" : direction === "auto" ? detected : direction);
+  offerStyles(direction === "auto" ? detected : direction);
 }
 
 /** Let go of what is being converted, without a word. */
 function drop() {
   current?.abort();
   current = null;
+}
+
+/** Stop what is being converted; the sheet keeps what was there before. */
+function leavePicture() {
+  drop();
+  onSheet = result.work?.source ?? null;
 }
 
 /** A picture came in: convert it, whatever the page was doing. */
@@ -92,11 +99,12 @@ async function convertSource(source, options) {
   const { signal } = controller;
   const picture = await openPicture(source.blob);
   try {
-    if (signal.aborted) return;
+    signal.throwIfAborted();
     showWorking(picture);
     const answer = await patiently(source, options, signal);
     const works = await worksOf(source, answer);
-    if (signal.aborted) return works.forEach((done) => release(done.before, done.after));
+    if (signal.aborted) works.forEach((done) => release(done.before, done.after));
+    signal.throwIfAborted();
     for (const done of works.reverse()) visit.add(done);
     openWork(works.at(-1), true);
     say(inWords(answer));
@@ -184,19 +192,21 @@ function inWords(answer) {
 /** Feed the result back, the other way. */
 function turnBack() {
   const done = result.work;
-  const source = { blob: done.after.blob, name: `${done.source.name}-back` };
+  const direction = OTHER_WAY[done.direction];
+  const source = { blob: done.after.blob, name: `${done.source.name}-back`, direction };
   // A portrait has the learned framing already; a whole picture needs its scale again.
   const align = done.alignment === "whole" ? "whole" : "none";
-  const direction = OTHER_WAY[done.direction];
   convertSource(source, { direction, align, ...chosenStyle(direction) });
 }
 
 takeKeyFromAddress();
 listenForPictures(take, (error) => complain(error.message));
-listenToOptions(() => {
+listenToOptions((name) => {
+  if (onSheet && name === "direction") onSheet = { ...onSheet, direction: undefined }; // the person knows better
   followDirection();
-  if (mode === "picture" && onSheet) convertSource(onSheet, chosenOptions());
+  if (mode === "picture" && onSheet) convertSource(onSheet, chosenOptions(onSheet.direction));
 });
+addEventListener("hashchange", takeKeyFromAddress);
 for (const button of document.querySelectorAll("[data-mode]")) {
   button.addEventListener("click", () => changeMode(button.dataset.mode));
 }
