@@ -217,8 +217,8 @@ def comparison(name: str, compared: tuple[tuple[str, Group, str], ...]) -> Calla
 
 def _steps(column: Column) -> str:
     """Read the steps of training from what the files say of themselves; a dash for no weights."""
-    found = re.search(r"\bstep (\d+)", about(column))
-    return f"{int(found[1]):,}" if found else NOTHING
+    found = re.search(r"\bstep ([\d,]*\d)", about(column))
+    return found[1] if found else NOTHING
 
 
 def groups(records: Records) -> Table:

@@ -75,7 +75,7 @@ WITH_REFERENCE = with_weights(
         "values": MADE_UP,
     }
 )
-LATE = {"photo2sketch": "style line, compact, 128 px, step 1554, learned from data"}
+LATE = {"photo2sketch": "style line, compact, 128 px, step 1,554, learned from data"}
 ABLATION = with_weights(all={"about": LATE, "values": MADE_UP}, **{"no noise": {"values": MADE_UP}})
 
 
