@@ -66,7 +66,8 @@ class NormConv2d(nn.Module):
             )
         scale = self.gain * torch.rsqrt(self.var + EPS)
         weight = self.conv.weight * scale[:, None, None, None]
-        return self.conv._conv_forward(x, weight, self.bias - self.mean * scale)
+        bias = self.bias - self.mean * scale
+        return self.conv._conv_forward(x, weight, bias)  # type: ignore[no-any-return]
 
 
 class MagnitudePreservingConv2d(WSConv2d):
@@ -153,7 +154,7 @@ class LargeKernels(nn.Sequential):
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
-        return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
+        return super().forward(x)  # type: ignore[no-any-return]
 
 
 class Attention(nn.Module):
