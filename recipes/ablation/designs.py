@@ -154,7 +154,7 @@ class LargeKernels(nn.Sequential):
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Map (B, C, H, W) to the same shape."""
-        return super().forward(x)  # type: ignore[no-any-return]
+        return super().forward(x)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class Attention(nn.Module):
