@@ -174,7 +174,7 @@ def listening(app: Flask) -> Iterator[int]:
         yield server.effective_port
     finally:
         server.task_dispatcher.shutdown()
-        server.close()
+        server.trigger.pull_trigger(server.close)  # by its own thread, which waits for its sockets
         thread.join(30)
         assert not thread.is_alive()
 
