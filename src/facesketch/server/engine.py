@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 SPARE_TURNS = 2
 """So many more than there are threads have a turn: they decode and encode while others are in the
-network, which is worth a fifth of the throughput on two cores."""
+network. On two cores two give 4% more pictures than none."""
 
 MAX_SIDE = 32_768
 """Longest side of a picture that is taken, px."""
