@@ -81,7 +81,7 @@ def test_a_server_that_stops_finishes_what_is_in_and_refuses_the_rest(weights_di
 def test_weights_that_are_not_as_they_should_be_are_refused() -> None:
     report = weights.try_weights(0, 17)
     assert report.is_good, report.broken
-    assert len(report.outcomes) == 17
+    assert len(report.outcomes) == 18
 
 
 def test_hostile_pictures_are_read_or_refused() -> None:
