@@ -20,6 +20,10 @@ BYTES_PER_PIECE = 16
 """Fewer, in the mean over a file, no pixels come in."""
 
 
+MAX_TEXT_CHARACTERS = 4_000_000
+"""Text that may stand in a PNG, four bytes each in memory; it is read whole, and not used."""
+
+
 class Upload(io.BytesIO):
     """Encoded bytes that have to be readable in few pieces.
 
@@ -49,6 +53,13 @@ class Upload(io.BytesIO):
                 "from a program that opens it."
             )
         return super().read(size)
+
+
+def limit_texts() -> None:
+    """Let no PNG that this process reads hold more than `MAX_TEXT_CHARACTERS`."""
+    from PIL import PngImagePlugin  # noqa: PLC0415  # programs that convert need not pay for it
+
+    PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_CHARACTERS
 
 
 def limit_scans(image: JpegImageFile, name: str) -> None:

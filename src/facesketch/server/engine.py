@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, TypedDict, TypeVar
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from facesketch import images
 from facesketch.allocator import return_freed_memory, return_large_memory
 from facesketch.convert import as_is, by_faces
+from facesketch.decoding import limit_texts
 from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageTooLargeError, UsageError
 from facesketch.framing import (
@@ -59,9 +60,6 @@ MAX_SIDE = 32_768
 LARGE_PIXELS = 8_000_000
 """Requests with a larger picture, or larger results together, are converted one at a time, so that
 memory is bounded."""
-
-MAX_TEXT_CHARACTERS = 4_000_000
-"""Text that may stand in a PNG, four bytes each in memory; it is read whole, and not used."""
 
 IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
     "png": "PNG",
@@ -138,7 +136,7 @@ class Engine:
             UsageError: If the device is not there.
         """
         return_large_memory()
-        PngImagePlugin.MAX_TEXT_MEMORY = MAX_TEXT_CHARACTERS
+        limit_texts()
         num_turns = config.num_threads + SPARE_TURNS
         self.turnstile = Turnstile(num_turns, config.max_pending, config.time_limit_s)
         self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
