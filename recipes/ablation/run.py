@@ -26,6 +26,7 @@ BASE = ("--image-size", "128", "--batch-size", "4", "--styles", "line,edge,line,
 
 CHANGES: dict[str, tuple[str, ...]] = {
     "base": (),
+    "base_again": ("--seed", "1"),
     "augment_sketches": ("--augment-sketches",),
     "cycle_noise": ("--cycle-noise", "0.1"),
     "cycle_blur": ("--cycle-blur", "0.75"),
@@ -41,7 +42,7 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "no_average": ("--ema-decay", "0"),
     "colour_sketches": ("--sketch-channels", "3"),
 }
-"""One change each."""
+"""One change each; that of the seed tells what chance is worth."""
 
 DESIGNS_BASE = ("--styles", "line", "--lambda-structure", "1", "--lambda-features", "0.5")
 """For designs: they draw in one style; with neither loss, likeness is left to chance so early."""
