@@ -51,7 +51,7 @@ class TrainConfig(BaseModel):
         None, "Data", "folder", "Sketches, unpaired, any number, instead of --data.", resume=True
     )
     training_data: str = setting(
-        "", "Data", "", "What the model card and exported files say it learned from.", resume=True
+        "", "Data", "", "What exported files say it learned from.", resume=True
     )
     licence: str = setting(
         "not stated", "Data", "", "Licence of the trained weights, written into exported files.",
@@ -237,7 +237,7 @@ class TrainConfig(BaseModel):
         "auto",
         "Hardware",
         "",
-        "Arithmetic of the networks; auto takes bfloat16 where the hardware has it.",
+        "Arithmetic of the networks; auto takes bfloat16 where the hardware gains by it.",
     )
     compile: bool = setting(
         False,

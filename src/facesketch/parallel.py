@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ from facesketch.errors import DataError
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
-MAX_WORKERS = 61  # Windows waits for no more processes than that
+MAX_WORKERS = 61 if os.name == "nt" else sys.maxsize  # Windows waits for no more processes
 AHEAD = 3  # calls that wait for each process: it never does
 
 T = TypeVar("T")
