@@ -119,6 +119,7 @@ report: .venv-test/ready ## Build docs/report/facesketch.pdf and all tables from
 
 bench: .venv-test/ready ## Measure; DATA=FOLDER holds faces/ and fs2k/
 	.venv-test/bin/python benchmarks/train_step.py
+	.venv-test/bin/python benchmarks/latency.py src/facesketch/weights/generators/photo2sketch-line.onnx
 	.venv-test/bin/python benchmarks/convert_time.py
 	.venv-test/bin/python benchmarks/convert_throughput.py
 	.venv-test/bin/python benchmarks/serving.py

@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seconds", type=float, default=20, help="about what one case may take")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/latency.json"))
+    parser.add_argument("--out", type=Path, default=Path("results/latency.json"))
     args = parser.parse_args()
     cases: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:

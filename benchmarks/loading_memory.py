@@ -73,7 +73,7 @@ def measure(folder: Path, num_workers: int, num_steps: int) -> None:
     loader = make_loader(domains, config, num_steps=num_steps)
     used = 0
     for step, _ in enumerate(loader, start=1):
-        if step == num_steps - 20:  # workers are still there
+        if step == max(1, num_steps - 20):  # workers are still there
             used = pss_bytes([os.getpid(), *children(os.getpid())])
     print(json.dumps({"pss_bytes": used}))
 

@@ -27,11 +27,12 @@ import numpy as np
 
 import facesketch
 from facesketch import images
+from facesketch.parallel import num_cores
 from facesketch.translator import Translator
 
 PICTURE = Path(facesketch.__file__).parent / "samples" / "photo_1.jpg"
 SIZE = 256
-NUM_CORES = len(os.sched_getaffinity(0))
+NUM_CORES = num_cores()
 
 
 @dataclass

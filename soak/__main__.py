@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the report as JSON, too")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CAMPAIGNS)} [all]")
     args = parser.parse_args()
+    if unknown := set(args.names) - set(CAMPAIGNS):
+        parser.error(f"there is no {', '.join(sorted(unknown))}; choose of {', '.join(CAMPAIGNS)}")
     everything = Report()
     for name in args.names or CAMPAIGNS:
         campaign, count = CAMPAIGNS[name]
@@ -44,6 +46,7 @@ def main() -> None:
         report = campaign(args.seed, max(1, round(args.share * count)))
         report.tell()
         everything.merge(name, report)
+        everything.write(args.out)
     finish(everything, args.out)
 
 

@@ -78,6 +78,11 @@ class Report:
         """Return all of it as JSON."""
         return json.dumps({"rows": self.rows(), "broken": self.broken} | self.measured, indent=1)
 
+    def write(self, out: Path | None) -> None:
+        """Write it to a file, if there is one."""
+        if out is not None:
+            out.write_text(self.to_json() + "\n", encoding="utf-8")
+
     def tell(self) -> None:
         """Print a table, and what went wrong below it."""
         for row in self.rows():
@@ -116,6 +121,5 @@ def run(campaign: Campaign, description: str | None, *, count: int, of_what: str
 
 def finish(report: Report, out: Path | None) -> None:
     """Write a report if asked to, and exit with 1 if a promise was broken."""
-    if out is not None:
-        out.write_text(report.to_json() + "\n", encoding="utf-8")
+    report.write(out)
     sys.exit(0 if report.is_good else 1)

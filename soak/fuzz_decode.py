@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from facesketch import images
+from facesketch.decoding import limit_texts
 from facesketch.errors import ImageError
 from soak import campaign, hostile
 from soak.campaign import Report
@@ -25,6 +26,7 @@ MAX_PIXELS = 1_000_000
 NUM_FIRST = 500
 MAX_LENGTH, MEMORY_MB, SLOW_S = 20_000, 2_500, 20
 FORMATS = tuple(images.UPLOAD_TYPES)
+READ = "hostile pictures read"
 TRIED = "reading of pictures fuzzed"
 
 
@@ -34,6 +36,7 @@ def read(data: bytes) -> bool:
     Raises:
         Exception: Any but ImageError, which is what is looked for.
     """
+    limit_texts()
     try:
         images.stored_size(data, max_pixels=MAX_PIXELS, formats=FORMATS)
         image = images.open_image(data, max_pixels=MAX_PIXELS, formats=FORMATS, draft_size=64)
@@ -48,8 +51,11 @@ def read_hostile(seed: int, count: int) -> Report:
     """Read so many hostile pictures, without a fuzzer."""
     report = Report()
     for number in range(count):
-        data = hostile.picture(seed, number).data
-        report.add("hostile pictures read", "a picture" if read(data) else "refused in a sentence")
+        picture = hostile.picture(seed, number)
+        try:
+            report.add(READ, "a picture" if read(picture.data) else "refused in a sentence")
+        except Exception as error:  # noqa: BLE001  # what is looked for
+            report.add(READ, "another error", f"{seed}, {number} ({picture.kind}): {error!r}")
     return report
 
 

@@ -6,7 +6,7 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["PIL", "facesketch.images"]):
+with atheris.instrument_imports(include=["PIL", "facesketch.images", "facesketch.decoding"]):
     from PIL import Image
 
     from soak.fuzz_decode import read

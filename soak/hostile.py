@@ -92,7 +92,10 @@ def boundaries(data: bytes) -> list[int]:
 
 
 def _truncated(rng: random.Random) -> bytes:
-    data = good_picture(rng)
+    return _cut(rng, good_picture(rng))
+
+
+def _cut(rng: random.Random, data: bytes) -> bytes:
     return data[: rng.choice([*boundaries(data), rng.randrange(len(data))])]
 
 
@@ -103,15 +106,22 @@ def _wrong_magic(rng: random.Random) -> bytes:
 
 
 def _flipped(rng: random.Random) -> bytes:
-    data = bytearray(good_picture(rng))
+    return _flip(rng, good_picture(rng))
+
+
+def _flip(rng: random.Random, data: bytes) -> bytes:
+    changed = bytearray(data)
     for _ in range(rng.choice([1, 2, 5, 20, 100])):
-        data[rng.randrange(len(data))] = rng.randrange(256)
-    return bytes(data)
+        changed[rng.randrange(len(data))] = rng.randrange(256)
+    return bytes(changed)
 
 
 def _spliced(rng: random.Random) -> bytes:
+    return _splice(rng, good_picture(rng))
+
+
+def _splice(rng: random.Random, data: bytes) -> bytes:
     """Parts of a picture twice, left out, or in another order."""
-    data = good_picture(rng)
     cuts = sorted(rng.sample(boundaries(data), 3))
     parts = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
     return b"".join(rng.choices(parts, k=rng.randint(1, 6)))
@@ -316,6 +326,15 @@ def _with_segment(marker: bytes, body: bytes) -> bytes:
     return data[:2] + marker + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
+def _heic(rng: random.Random) -> bytes:
+    data = bytearray(_encoded("HEIF", rng.randrange(4), rng.choice(["RGB", "RGBA", "L"])))
+    if rng.random() < 0.3:  # a size that is not that of its pixels
+        size = struct.pack(">II", *(rng.choice([0, 1, 64, *HUGE, 2**32 - 1]) for _ in range(2)))
+        place = data.index(b"ispe") + 8
+        data[place : place + 8] = size
+    return rng.choice([_cut, _flip, _splice])(rng, bytes(data))
+
+
 def _polyglot(rng: random.Random) -> bytes:
     data = good_picture(rng)
     other = rng.choice(
@@ -346,6 +365,7 @@ KINDS: dict[str, Callable[[random.Random], bytes]] = {
     "bomb, a file in a million pieces": _piece_bomb,
     "bomb, WebP": _webp_bomb,
     "bomb, GIF": _gif_bomb,
+    "HEIC, damaged": _heic,
     "enormous dimensions": _dimensions,
     "size zero": _size_zero,
     "animated": _animated,

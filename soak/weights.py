@@ -1,6 +1,6 @@
 """Weights that are damaged, swapped, malicious or from the future: refused, or harmless.
 
-    python -m soak.weights --seed 0 --count 300
+    python -m soak.weights --seed 0 --count 320
 
 Each trial writes such a file in place of a generator and converts a picture. What comes has to be a
 sentence (WeightsError), or, where a few numbers in weights of one's own were changed, a picture of
