@@ -20,11 +20,9 @@ from pydantic.fields import FieldInfo
 from facesketch.addresses import Address, absolute
 from facesketch.errors import ConfigError
 from facesketch.settings import explain, setting
+from facesketch.weights_info import STYLE_NAME
 
 GeneratorName = Literal["compact", "resnet6", "resnet9"]
-STYLE_NAME = r"[a-z0-9_]{1,32}"
-"""What a style may be called: it is part of file names and addresses."""
-
 MAX_BROKEN_SHARE = 0.01
 """Share of broken images in a domain above which training stops."""
 
@@ -186,8 +184,9 @@ class TrainConfig(BaseModel):
 
     # Optimisation
     epochs: int = setting(
-        60, "Optimisation", "epochs", "Passes over the larger domain.", ge=1, resume=True
-    )
+        60, "Optimisation", "epochs", "Each has as many samples as the larger domain.",
+        ge=1, resume=True,
+    )  # fmt: skip
     steps: int | None = setting(
         None, "Optimisation", "steps", "Optimizer steps in all; replaces epochs.",
         ge=1, resume=True,
@@ -346,6 +345,11 @@ class TrainConfig(BaseModel):
     def style_names(self) -> tuple[str, ...]:
         """The styles that are learned, default first; one without a name if none is named."""
         return tuple(dict.fromkeys(self.styles.split(",")))
+
+    @property
+    def sketch_mode(self) -> Literal["L", "RGB"]:
+        """How sketches are read."""
+        return "L" if self.sketch_channels == 1 else "RGB"
 
     @property
     def style_turns(self) -> tuple[int, ...]:

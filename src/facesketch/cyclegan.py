@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -266,10 +265,21 @@ class CycleGAN(nn.Module):
             "disc_sketch": losses.discriminator_loss(sketch[:n], sketch[n:]),
         }
 
-    def r1_losses(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the discriminators' R1 penalties, weighted for every r1_every-th step."""
+    def r1_losses(self, batch: Batch, before_judging: Change = unchanged) -> dict[str, Tensor]:
+        """Return the discriminators' R1 penalties, weighted for every r1_every-th step.
+
+        Args:
+            batch: Real images.
+            before_judging: What happens to them before they are judged; the gradient goes through.
+        """
+
         # forward() is never the compiled one, which has no second derivative.
-        judge_sketch = partial(self.disc_sketch.forward, style=batch.style)
-        photo = losses.r1_penalty(self.disc_photo.forward, batch.photo)
+        def judge_photo(photo: Tensor) -> Tensor:
+            return self.disc_photo.forward(before_judging(photo))
+
+        def judge_sketch(sketch: Tensor) -> Tensor:
+            return self.disc_sketch.forward(before_judging(sketch), batch.style)
+
+        photo = losses.r1_penalty(judge_photo, batch.photo)
         sketch = losses.r1_penalty(judge_sketch, batch.sketch)
         return {"r1_photo": self.weight_r1 * photo, "r1_sketch": self.weight_r1 * sketch}

@@ -17,7 +17,7 @@ class Disturbances:
     """Changes the images of one step; what a sample gets depends on seed and its number alone.
 
     So no random state goes into checkpoints, a batch in parts gets what a whole one gets, and a
-    step that is given up leaves nothing behind. (`torch_rng` in a checkpoint is the CPU's alone.)
+    step that is given up leaves nothing behind.
     """
 
     def __init__(self, config: TrainConfig, numbers: range, device: torch.device) -> None:

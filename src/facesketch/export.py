@@ -160,10 +160,9 @@ def parity_batches(config: TrainConfig) -> dict[Direction, Float32Array]:
             "and --sketches."
         ) from error
     assert domains is not None  # noqa: S101  # only the val split may be missing
-    mode: Mode = "L" if config.sketch_channels == 1 else "RGB"
     return {
         "photo2sketch": _read(domains, "photo", config.image_size, "RGB"),
-        "sketch2photo": _read(domains, "sketch", config.image_size, mode),
+        "sketch2photo": _read(domains, "sketch", config.image_size, config.sketch_mode),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class ImagePool:
         self._pending: list[tuple[int, Tensor, int]] = []
         self._pending_rng = self._rng.get_state()
 
-    def query(self, images: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    def query(self, images: Tensor, styles: Sequence[int]) -> tuple[Tensor, list[int]]:
         """Exchange some of the images against older ones.
 
         Until the pool is full every image is kept and returned. Then each image is, with
@@ -31,19 +32,19 @@ class ImagePool:
 
         Args:
             images: Generated images without gradient, shape (B, C, H, W).
-            styles: Number of each one's style, shape (B,).
+            styles: Number of each one's style.
 
         Returns:
-            Images and styles of the same shapes.
+            As many images and styles; images channels last.
         """
         if self.size == 0:
-            return images, styles
+            return images, list(styles)
         rng = torch.Generator()
         rng.set_state(self._pending_rng)
         stored = dict(enumerate(zip(self._images, self._styles, strict=True)))
         stored |= {slot: (image, style) for slot, image, style in self._pending}
         result = []
-        for image, style in zip(images, styles.tolist(), strict=True):
+        for image, style in zip(images, styles, strict=True):
             if len(stored) < self.size:
                 slot = len(stored)
                 result.append((image, style))
@@ -57,7 +58,8 @@ class ImagePool:
             self._pending.append((slot, image, style))
         self._pending_rng = rng.get_state()
         old_images, old_styles = zip(*result, strict=True)
-        return torch.stack(old_images), styles.new_tensor(old_styles)
+        old = torch.stack(old_images).contiguous(memory_format=torch.channels_last)
+        return old, list(old_styles)
 
     def commit(self) -> None:
         """Make the exchanges of all queries since the last commit final."""

@@ -39,6 +39,10 @@ PENCIL_FLOOR = 0.05
 """Light that is added to that of a pixel and to that around it: grain in the dark is not drawn."""
 
 
+STRUCTURE_FLOOR = 1e-6
+"""Variance that counts as none: that of an eighth of a grey level of 255."""
+
+
 def generator_gan_loss(judged_fake: Tensor) -> Tensor:
     """Least squares loss of a generator, E[(D(G(x)) - 1)^2] (Mao et al. 2017; Zhu 2017, sec. 4).
 
@@ -72,7 +76,8 @@ def r1_penalty(judge: Callable[[Tensor], Tensor], real: Tensor) -> Tensor:
         0.5 * E[|grad_y sum_p D_p(y)|^2] / P
 
     Of the P patches that a discriminator judges the mean is taken, so that a weight means the same
-    at every image size; with P = 1 this is the paper's. In float32, also within autocast.
+    at every image size; with P = 1 this is the paper's. In float32 (TF32 where CUDA's
+    convolutions take it), also within autocast.
 
     Args:
         judge: Discriminator that can be differentiated twice.
@@ -209,14 +214,15 @@ def patch_nce_loss(query: Tensor, key: Tensor, temperature: float = 0.07) -> Ten
 def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
     """How little a sketch follows the fine light and shade of its photo.
 
-        1 - sum_w cov_w(s, p) / sqrt(sum_w var_w(s) * sum_w var_w(p))
+        1 - sum_w cov_w(s, p) / sqrt(sum_w (var_w(s) + C) * sum_w (var_w(p) + C))
 
     s is the luma of the sketch, p = min(0.95, (l + 0.05) / (m + 0.05)) with l the luma of the
     photo, range [0, 1], and m its mean over squares of a sixteenth of the picture, taken twice:
     what a pencil would draw dark, without the grain of skin. Both are means of 3 x 3 pixels first.
     Windows w are of an eighth of the picture, so that neither the paper's tone nor the light of the
     room counts, and places with more to draw count more. The structure term of SSIM (Wang et al.
-    2004, Eq. 10), summed before it is divided.
+    2004, Eq. 10), summed before it is divided. C, as there, is there for blank sketches,
+    whose direction would else be that of rounding, at any strength.
 
     Args:
         fake_sketch: Sketches, shape (B, 1 or 3, H, W), range [-1, 1].
@@ -232,12 +238,17 @@ def structure_loss(fake_sketch: Tensor, real_photo: Tensor) -> Tensor:
     pencil = _box(shade.clamp(max=PENCIL_PAPER), 1)
     sketch = _box(luma(fake_sketch), 1)
 
+    # What is the same everywhere would cost the differences below their last digits.
+    sketch, pencil = (x - x.mean(dim=(1, 2, 3), keepdim=True) for x in (sketch, pencil))
+
     def covariance(a: Tensor, b: Tensor) -> Tensor:  # (B,)
         window = side // 16
-        return (_box(a * b, window) - _box(a, window) * _box(b, window)).sum(dim=(1, 2, 3))
+        return (_box(a * b, window) - _box(a, window) * _box(b, window)).mean(dim=(1, 2, 3))
 
-    variances = covariance(sketch, sketch) * covariance(pencil, pencil)
-    shared = covariance(sketch, pencil) / variances.clamp_min(1e-8).sqrt()
+    def variance(x: Tensor) -> Tensor:
+        return covariance(x, x).clamp_min(0) + STRUCTURE_FLOOR
+
+    shared = covariance(sketch, pencil) * (variance(sketch) * variance(pencil)).rsqrt()
     return (1 - shared).mean()
 
 
@@ -252,7 +263,8 @@ def luma(x: Tensor) -> Tensor:
     """Brightness, shape (B, 1, H, W), by the weights of ITU-R BT.601."""
     if x.shape[1] == 1:
         return x
-    return (x * x.new_tensor(LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+    red, green, blue = (weight * x[:, n : n + 1] for n, weight in enumerate(LUMA))
+    return red + green + blue
 
 
 def with_channels(images: Tensor, count: int) -> Tensor:

@@ -32,13 +32,12 @@ class Samples:
             DataError: If no image of a domain can be read.
         """
         size = config.image_size
-        mode: images.Mode = "L" if config.sketch_channels == 1 else "RGB"
         by_style = numbers_by_style(domains.sketches, config)
         num_each = max(1, NUM_SAMPLES // len(by_style))
         drawn = [
             (sketch, style)
             for style, numbers in enumerate(by_style)
-            for sketch in _read(domains.sketches, numbers, num_each, size, mode)
+            for sketch in _read(domains.sketches, numbers, num_each, size, config.sketch_mode)
         ]
         everything = np.arange(len(domains.photos))
         photos = _read(domains.photos, everything, len(drawn), size, "RGB")

@@ -91,7 +91,8 @@ def pick_precision(name: str, device: torch.device) -> torch.dtype:
     if name != "auto":
         return torch.bfloat16 if name == "bfloat16" else torch.float32
     if device.type == "cuda":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):  # what is asked of is the current one
+            fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device.type == "cpu":
         fast = gains_by_bfloat16()
     else:
@@ -112,7 +113,7 @@ class TrainState:
         self.precision = pick_precision(config.precision, self.device)
         if self.device.type == "cuda" and self.device.index is not None:
             torch.cuda.set_device(self.device)
-        # All batches have one shape, so it pays to try cuDNN's algorithms once.
+        # Batches have few shapes, so it pays to try cuDNN's algorithms once for each.
         torch.backends.cudnn.benchmark = self.device.type == "cuda"
         self.model = CycleGAN(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(nn.ModuleDict(self.model.generators())).requires_grad_(False)
@@ -194,8 +195,9 @@ class TrainState:
         for part in batch.split(num_parts):
             numbers = range(number, number := number + len(part))
             disturb = Disturbances(self.config, numbers, self.device)
+            styles = part.style.tolist()  # before it moves: a GPU would be waited for
             for name, loss in self._backward(
-                part.each(self.to_device), disturb, weight=1 / num_parts
+                part.each(self.to_device), styles, disturb, weight=1 / num_parts
             ).items():
                 totals[name] = totals.get(name, torch.zeros_like(loss)) + loss / num_parts
         everything = (*self._gen_params, *self._loss_params, *self._disc_params)
@@ -212,7 +214,9 @@ class TrainState:
         self._advance()
         return values
 
-    def _backward(self, batch: Batch, disturb: Disturbances, weight: float) -> dict[str, Tensor]:
+    def _backward(
+        self, batch: Batch, styles: list[int], disturb: Disturbances, weight: float
+    ) -> dict[str, Tensor]:
         """Add the gradients of one part of the batch; returns detached losses."""
         model = self.model
         _set_requires_grad(self._disc_params, False)
@@ -223,15 +227,15 @@ class TrainState:
             )
         (torch.stack(list(gen_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         _set_requires_grad(self._disc_params, True)
-        old_photo, _ = self.pools["photo"].query(made.fake_photo.detach(), batch.style)
-        old_sketch, style = self.pools["sketch"].query(made.fake_sketch.detach(), batch.style)
+        old_photo, _ = self.pools["photo"].query(made.fake_photo.detach(), styles)
+        old_sketch, old_styles = self.pools["sketch"].query(made.fake_sketch.detach(), styles)
         del made
-        old = Generated(old_photo, old_sketch, style)
+        old = Generated(old_photo, old_sketch, self.to_device(torch.tensor(old_styles)))
         with self.autocast():
             disc_losses = model.discriminator_losses(batch, old, disturb.before_judging)
         # Counted as in the logs, from 1, so that some of these steps are logged.
         if self.config.lambda_r1 and (self.step + 1) % self.config.r1_every == 0:
-            disc_losses |= model.r1_losses(batch)
+            disc_losses |= model.r1_losses(batch, disturb.before_judging)
         (torch.stack(list(disc_losses.values())).sum() * weight).backward()  # type: ignore[no-untyped-call]
         return {name: loss.detach() for name, loss in (gen_losses | disc_losses).items()}
 
@@ -244,7 +248,8 @@ class TrainState:
             for group in optimizer.param_groups:
                 group["lr"] = rates[name] * self._rate_factor
             optimizer.step()
-        # Warm-up: early averages forget the random start (as in Tensorflow's EMA).
+        # Warm-up (as in Tensorflow's EMA): an average reaches back over about a ninth of the steps
+        # done, so that it forgets what it started with, and in the end over 1 / (1 - ema_decay).
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(self._ema_params, self._gen_params, 1 - decay)
@@ -262,7 +267,6 @@ class TrainState:
             "ema": self.ema.state_dict(),
             "optimizers": {name: opt.state_dict() for name, opt in self.optimizers.items()},
             "pools": {name: pool.state_dict() for name, pool in self.pools.items()},
-            "torch_rng": torch.get_rng_state(),
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
@@ -282,7 +286,6 @@ class TrainState:
         for name, pool in self.pools.items():
             saved_pools = [pools[name] for pools in all_pools(state)]
             pool.load_share(saved_pools, self.ranks.rank, self.ranks.size, self.device)
-        torch.set_rng_state(state["torch_rng"])
         self.step = step
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from facesketch.errors import UsageError, WeightsError
 from facesketch.protobuf import fields
-from facesketch.weights_info import Direction, WeightsInfo, file_name
+from facesketch.weights_info import STYLE_NAME, Direction, WeightsInfo, file_name
 
 FIRST_STYLE = "line"
 """The default style of weights that do not say which one they learned first."""
 
-STYLE_FILE = re.compile(r"photo2sketch-([a-z0-9_]{1,40})\.onnx")
+STYLE_FILE = re.compile(rf"photo2sketch-({STYLE_NAME})\.onnx")
 
 METADATA_FIELD, KEY_FIELD, VALUE_FIELD = 14, 1, 2
 """Numbers of ModelProto.metadata_props, and of what stands in each, in onnx.proto."""

@@ -21,7 +21,10 @@ OPPOSITE: dict[Direction, Direction] = {
 }
 """The way back."""
 
-StyleName = Annotated[str, Field(pattern="^[a-z0-9_]{1,40}$")]
+STYLE_NAME = "[a-z0-9_]{1,40}"
+"""What a style may be called: it is part of file names and addresses."""
+
+StyleName = Annotated[str, Field(pattern=f"^{STYLE_NAME}$")]
 """Name of a style of drawings: a part of file names."""
 
 SHIPPED_WEIGHTS = Path(__file__).parent / "weights" / "generators"

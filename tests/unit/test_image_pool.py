@@ -25,8 +25,8 @@ def numbers(images: Tensor) -> list[int]:
 
 def asked(pool: ImagePool, images: Tensor) -> Tensor:
     """Query a pool; styles, here the pictures' numbers, must travel with the pictures."""
-    result, styles = pool.query(images, images[:, 0, 0, 0].long())
-    assert styles.tolist() == result[:, 0, 0, 0].long().tolist()
+    result, styles = pool.query(images, numbers(images))
+    assert styles == numbers(result)
     return result
 
 

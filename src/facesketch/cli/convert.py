@@ -84,8 +84,8 @@ MAX_LINES = 20
     "--num-workers",
     metavar="NUMBER",
     type=click.IntRange(min=1),
-    help="Processes for many pictures; each takes about 160 MB.  [default: one for every 32 pictures, at "
-    "most one a core]",
+    help="Processes for many pictures; each takes about 160 MB.  [default: one for every "
+    "32 pictures, at most one a core]",
 )
 @click.option(
     "--ray",

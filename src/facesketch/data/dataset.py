@@ -139,12 +139,15 @@ def epoch_steps(config: TrainConfig, domains: Domains) -> int:
     return steps_per_epoch(len(domains.photos), num_sketches, config.batch_size)
 
 
-def load_image(source: Source, size: int, mode: images.Mode) -> Image.Image:
+def load_image(
+    source: Source, size: int, mode: images.Mode, *, is_draft: bool = True
+) -> Image.Image:
     """Decode an image and resize it to a shorter side of `size` px.
 
     Of an extremely long one only the middle is taken: a strip of 1 x 1,000 px would need 300 MB.
+    A draft of a large JPEG is decoded at a fraction of its size: faster, and a little sharper.
     """
-    image = images.open_image(source, mode, draft_size=size)
+    image = images.open_image(source, mode, draft_size=size if is_draft else None)
     width, height = (min(side, MAX_ASPECT * min(image.size)) for side in image.size)
     if (width, height) != image.size:
         left, top = (image.width - width) // 2, (image.height - height) // 2
@@ -165,7 +168,7 @@ class UnpairedImages(Dataset[Loaded]):
         self.augment_sketches = config.augment_sketches
         self.modes: dict[Domain, images.Mode] = {
             "photo": "RGB",
-            "sketch": "L" if config.sketch_channels == 1 else "RGB",
+            "sketch": config.sketch_mode,
         }
 
     def __getitem__(self, draws: list[Draw]) -> Loaded:
@@ -252,9 +255,9 @@ def _stack(pictures: Iterable[Uint8Array]) -> Tensor:
 
 
 def centre_picture(folder: ImageList, index: int, size: int, mode: images.Mode) -> Image.Image:
-    """Read an image without augmentation, size x size px."""
+    """Read an image without augmentation, size x size px, as `facesketch evaluate` does."""
     (source,) = folder.fetch([index])
-    image = load_image(source, size, mode)
+    image = load_image(source, size, mode, is_draft=False)
     left, top = (image.width - size) // 2, (image.height - size) // 2
     return image.crop((left, top, left + size, top + size))
 

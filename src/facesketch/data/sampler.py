@@ -79,8 +79,9 @@ class StepSampler(Sampler[list[Draw]]):
 
     Sample n of the whole training takes place n of each domain's shuffled sequence, so that an
     epoch is one pass over the larger domain while the smaller one is reshuffled as often as that
-    takes. Step s holds the samples s * batch_size up to (s + 1) * batch_size; of these, process
-    `rank` of `world_size` gets its contiguous share.
+    takes. (With several pens, or pairs, it has as many samples, some of them more than once.)
+    Step s holds the samples s * batch_size up to (s + 1) * batch_size; of these, process `rank` of
+    `world_size` gets its contiguous share.
 
     Pens take turns from sample to sample, each going through its own sketches. Every second sketch
     of a pen brings the photo that it was drawn from, where that is known; the others stay unpaired.

@@ -83,7 +83,7 @@ class CompactGenerator(nn.Module):
         x = self.dec1(quarter + _twice(self.up2(F.relu(x))), style)
         x = self.dec0(half + _twice(self.up1(F.relu(x))), style)
         x = self.up0(_twice(F.relu(x)), style)  # (B, 16, H, W)
-        x = torch.tanh(self.head(F.relu(x)))
+        x = torch.tanh(self.head(F.relu(x)).float())  # bfloat16 is 1 from tanh(3.5) on
         return clean_paper(x, self.paper_threshold) if self.paper_threshold else x
 
     def encode(self, x: Tensor) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from facesketch.models.layers import init_gaussian
@@ -30,7 +31,7 @@ class ResidualBlock(nn.Module):
 
 
 _ENCODER = (3, 6, 9)
-"""Layers after which the resolution falls."""
+"""Last layers of the three stages of the encoder, at 1, 1/2 and 1/4 of the resolution."""
 
 
 class ResNetGenerator(nn.Module):
@@ -61,13 +62,13 @@ class ResNetGenerator(nn.Module):
         layers += [*_conv(2 * f, 4 * f, 3, stride=2, padding=1)]
         layers += [ResidualBlock(4 * f) for _ in range(num_blocks)]
         layers += [*_up(4 * f, 2 * f, upsample), *_up(2 * f, f, upsample)]
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(f, out_channels, 7), nn.Tanh()]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(f, out_channels, 7)]
         self.layers = nn.Sequential(*layers)
         init_gaussian(self)
 
     def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Translate (B, in, H, W) in [-1, 1] to (B, out, H, W) in [-1, 1]; it has one style."""
-        return self.layers(x)  # type: ignore[no-any-return]
+        return torch.tanh(self.layers(x).float())  # bfloat16 is 1 from tanh(3.5) on
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Return the encoder's maps: (B, 64, H, W), (B, 128, H/2, W/2), (B, 256, H/4, W/4)."""

@@ -51,10 +51,10 @@ class Validator:
             self._extractor = MobileNetExtractor()
         self._batch_size = config.batch_size // config.accumulate
         counts = num_images(config, domains)
-        mode: images.Mode = "L" if config.sketch_channels == 1 else "RGB"
         by_style = numbers_by_style(domains.sketches, config)
         each = counts["sketch"] // len(by_style)
         size = config.image_size
+        mode = config.sketch_mode
         drawn = [_read(domains.sketches, numbers, each, size, mode) for numbers in by_style]
         everything = np.arange(len(domains.photos), dtype=np.int32)
         photos = _read(domains.photos, everything, counts["photo"], size, "RGB")
@@ -148,6 +148,5 @@ def _translate(
     """Translate pictures of one size into pictures of 8 bits, as people get them."""
     batch = torch.stack([torch.from_numpy(images.normalise(np.asarray(p))) for p in pictures])
     styles = [state.to_device(style)] if direction == "photo2sketch" else []
-    with state.autocast():
-        made = state.ema[direction](state.to_device(batch), *styles)
-    return [Image.fromarray(images.denormalise(p)) for p in made.float().cpu().numpy()]
+    made = state.ema[direction](state.to_device(batch), *styles)  # in float32, as it is exported
+    return [Image.fromarray(images.denormalise(p)) for p in made.cpu().numpy()]
