@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,28 @@ def write_camera_film(path: Path) -> None:
     planes = (luma, blue.resize((320, 240)), red.resize((320, 240)))
     frame = b"FRAME\n" + b"".join(plane.tobytes() for plane in planes)
     path.write_bytes(b"YUV4MPEG2 W640 H480 F15:1 Ip A1:1 C420jpeg\n" + 4 * frame)
+
+
+class OpenedFiles:
+    """What the server's threads open."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.written: list[str] = []
+
+    def watch(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Note a file; to be given to `sys.addaudithook`."""
+        if event != "open" or not threading.current_thread().name.startswith("waitress"):
+            return
+        path, mode, flags = arguments
+        is_written = (mode and set(mode) & set("wax+")) or (flags or 0) & 3
+        (self.written if is_written else self.read).append(str(path))
+
+
+def stop_the_clock(page: Any) -> None:
+    """Let the page's time pass only by `page.clock.run_for`."""
+    page.clock.install(time=0)
+    page.clock.pause_at(1)
 
 
 class Studio:
@@ -80,6 +103,11 @@ class Studio:
         held: list[Any] = []
         self.page.route("**/api/v1/convert", lambda route: held.append(route), times=1)  # noqa: PLW0108  # playwright marks what it calls
         return held
+
+    def be_busy_once(self) -> None:
+        """Refuse the next request to convert for a minute, as a busy server does."""
+        busy = {"status": 503, "headers": {"Retry-After": "60"}, "body": ""}
+        self.page.route("**/api/v1/convert", lambda route: route.fulfill(**busy), times=1)
 
     def line(self, *points: tuple[float, float]) -> None:
         """Draw a line on the board; places are shares of its width and height."""

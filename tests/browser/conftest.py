@@ -11,37 +11,39 @@ from typing import Any
 
 import pytest
 
-from browser_helpers import ARGUMENTS, KEY, Studio, system_chromium, write_camera_film
+from browser_helpers import ARGUMENTS, KEY, OpenedFiles, Studio, system_chromium, write_camera_film
 
 TIMEOUT_MS = 20_000  # the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def written_files() -> list[str]:
-    """Collect what the server's threads open for writing, all session long."""
-    written: list[str] = []
-
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "open" or not threading.current_thread().name.startswith("waitress"):
-            return
-        path, mode, flags = arguments
-        if (mode and set(mode) & set("wax+")) or (flags or 0) & 3:
-            written.append(str(path))
-
-    sys.addaudithook(watch)
-    return written
+def opened_files(tmp_path_factory: pytest.TempPathFactory) -> OpenedFiles:
+    """Collect what the server's threads open, all session long."""
+    opened = OpenedFiles()
+    sys.addaudithook(opened.watch)
+    probe = tmp_path_factory.mktemp("opened") / "probe"
+    writing = threading.Thread(target=probe.write_bytes, args=(b"",), name="waitress-probe")
+    writing.start()
+    writing.join()
+    assert opened.written == [str(probe)]  # what is written would be seen
+    opened.written.clear()
+    return opened
 
 
 @contextmanager
 def served(**settings: object) -> Iterator[str]:
-    """Serve the studio; clients that come through a proxy need the key."""
+    """Serve the studio, also below /sketch/; clients that come through a proxy need the key."""
     pytest.importorskip("flask", reason="needs the serve extra")
+    from werkzeug.middleware.dispatcher import DispatcherMiddleware  # noqa: PLC0415
+
     from facesketch.server.app import create_app  # noqa: PLC0415
     from facesketch.server.config import build_config  # noqa: PLC0415
     from facesketch.server.serving import make_server  # noqa: PLC0415
 
     usual = {"port": 0, "api_key": KEY, "max_upload_mb": 4}
-    server = make_server(create_app(build_config(usual | settings, environment={})))
+    app = create_app(build_config(usual | settings, environment={}))
+    app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/sketch": app.wsgi_app})
+    server = make_server(app)
     serving = threading.Thread(target=server.run, name="serving", daemon=True)
     serving.start()
     yield f"http://127.0.0.1:{server.effective_port}/"
@@ -51,21 +53,21 @@ def served(**settings: object) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def address(written_files: list[str]) -> Iterator[str]:
+def address(opened_files: OpenedFiles) -> Iterator[str]:
     """Serve the shipped weights."""
     with served() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def styled_address(written_files: list[str], styles_dir: Path) -> Iterator[str]:
+def styled_address(opened_files: OpenedFiles, styles_dir: Path) -> Iterator[str]:
     """Serve weights of three styles."""
     with served(weights=styles_dir) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
-def one_style_address(written_files: list[str], weights_dir: Path) -> Iterator[str]:
+def one_style_address(opened_files: OpenedFiles, weights_dir: Path) -> Iterator[str]:
     """Serve weights of one style, which has no name."""
     with served(weights=weights_dir) as url:
         yield url

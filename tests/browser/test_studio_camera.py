@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from browser_helpers import Studio
+from browser_helpers import Studio, stop_the_clock
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 expect = sync_api.expect
@@ -34,6 +34,23 @@ SLOW = """(() => {
         };
     });
 })();"""
+SECOND = """(() => {
+    const media = navigator.mediaDevices;
+    const list = media.enumerateDevices.bind(media);
+    const ask = media.getUserMedia.bind(media);
+    const isBack = (wish) => wish.video.deviceId?.exact === "back";
+    const back = { kind: "videoinput", deviceId: "back" };
+    media.enumerateDevices = async () => [...(await list()), back];
+    media.getUserMedia = async (wish) => {
+        const stream = await ask(isBack(wish) ? { video: true } : wish);
+        if (isBack(wish)) {
+            const settings = { deviceId: "back", facingMode: "environment" };
+            stream.getTracks()[0].getSettings = () => settings;
+        }
+        return stream;
+    };
+})();"""
+DEVICE = "window.streams.at(-1).getTracks()[0].getSettings().deviceId"
 TRACKS = "window.streams.map((stream) => stream.getTracks()[0].readyState)"
 
 
@@ -82,26 +99,34 @@ def test_live_converts_one_picture_at_a_time_and_shows_the_rate(watched: Studio)
     assert watched.page.evaluate(TRACKS) == ["ended"]
 
 
-def test_live_waits_when_the_server_is_busy_and_goes_on(watched: Studio) -> None:
-    busy = {"status": 503, "headers": {"Retry-After": "1"}, "body": ""}
-    watched.page.route("**/api/v1/convert", lambda route: route.fulfill(**busy), times=1)
-    open_camera(watched)
-    watched.page.get_by_role("button", name="Live").click()
-    expect(watched.find("#status")).to_contain_text("live goes on in 1 s")
-    expect(watched.find("#live-picture")).to_have_js_property("naturalWidth", 256)
+def test_live_waits_when_the_server_is_busy_and_goes_on(open_studio: Any) -> None:
+    studio = open_studio(before=stop_the_clock)
+    studio.be_busy_once()
+    open_camera(studio)
+    studio.page.get_by_role("button", name="Live").click()
+    expect(studio.find("#status")).to_contain_text("live goes on in 60 s")
+    studio.page.clock.run_for(61_000)
+    expect(studio.find("#live-picture")).to_have_js_property("naturalWidth", 256)
 
 
-def test_live_goes_on_with_another_camera(watched: Studio) -> None:
-    open_camera(watched)
-    watched.page.get_by_role("button", name="Live").click()
-    expect(watched.find("#live-picture")).to_have_js_property("naturalWidth", 256)
-    watched.page.evaluate("document.getElementById('camera-other').hidden = false")
-    watched.find("#camera-other").click()
-    expect(watched.find("#status")).to_contain_text("Live: the camera's pictures")
-    assert watched.page.evaluate(TRACKS) == ["ended", "live"]
-    expect(watched.find("#live-picture")).to_have_js_property("naturalWidth", 256)
-    first = watched.find("#live-picture").get_attribute("src")
-    expect(watched.find("#live-picture")).not_to_have_attribute("src", first)
+def test_live_goes_on_with_the_other_camera_and_with_the_first_again(open_studio: Any) -> None:
+    studio = open_studio(before=lambda page: page.add_init_script(SECOND + WATCHED))
+    open_camera(studio)
+    first_device = studio.page.evaluate(DEVICE)
+    studio.page.get_by_role("button", name="Live").click()
+    expect(studio.find("#live-picture")).to_have_js_property("naturalWidth", 256)
+    studio.page.get_by_role("button", name="Other camera").click()
+    expect(studio.find("#status")).to_contain_text("Live: the camera's pictures")
+    assert studio.page.evaluate(TRACKS) == ["ended", "live"]
+    assert studio.page.evaluate(DEVICE) == "back"
+    expect(studio.find("#video")).not_to_have_class("mirrored")  # it looks away from the person
+    expect(studio.find("#live-picture")).to_have_js_property("naturalWidth", 256)
+    first = studio.find("#live-picture").get_attribute("src")
+    expect(studio.find("#live-picture")).not_to_have_attribute("src", first)
+    studio.page.get_by_role("button", name="Other camera").click()
+    expect(studio.find("#video")).to_have_class("mirrored")
+    assert studio.page.evaluate(TRACKS) == ["ended", "ended", "live"]
+    assert studio.page.evaluate(DEVICE) == first_device
 
 
 def test_another_mode_turns_the_camera_off(watched: Studio) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from browser_helpers import Studio
+from browser_helpers import Studio, stop_the_clock
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 expect = sync_api.expect
@@ -44,17 +44,50 @@ def test_the_photo_follows_the_drawing(desk: Studio) -> None:
     assert desk.most_in_flight == 1
 
 
-def test_undo_and_clear_take_lines_back(desk: Studio) -> None:
+def test_every_step_can_be_taken_back_and_made_again(desk: Studio) -> None:
+    press = desk.page.keyboard.press
     desk.line((0.2, 0.2), (0.8, 0.2))
     one = dark_pixels(desk)
     desk.line((0.2, 0.5), (0.8, 0.5))
-    assert dark_pixels(desk) > one > 0
-    desk.page.keyboard.press("Control+z")
+    two = dark_pixels(desk)
+    assert two > one > 0
+    press("Control+Z")  # a large letter: Caps Lock is on
     assert dark_pixels(desk) == one
+    press("Control+y")
+    assert dark_pixels(desk) == two
     desk.page.get_by_role("button", name="Clear", exact=True).click()
     assert dark_pixels(desk) == 0
     expect(desk.find("#drawn-blank")).to_be_visible()
+    desk.page.get_by_role("button", name="Undo", exact=True).click()
+    assert dark_pixels(desk) == two
+    press("Control+z")
+    press("Control+z")
     expect(desk.find("#undo")).to_be_disabled()
+    press("Control+Shift+z")
+    desk.page.get_by_role("button", name="Redo").click()
+    assert dark_pixels(desk) == two
+    press("Control+z")
+    desk.line((0.2, 0.8), (0.8, 0.8))
+    expect(desk.find("#redo")).to_be_disabled()
+
+
+def test_lines_that_would_be_lost_are_asked_for(desk: Studio) -> None:
+    questions: list[str] = []
+
+    def leave(dialog: Any) -> None:
+        questions.append(dialog.type)
+        dialog.accept()
+
+    desk.page.on("dialog", leave)
+    desk.line((0.3, 0.4), (0.7, 0.4))
+    desk.open()
+    assert questions == ["beforeunload"]
+    desk.page.get_by_role("button", name="Draw", exact=True).click()
+    desk.line((0.3, 0.4), (0.7, 0.4))
+    desk.page.get_by_role("button", name="Done").click()
+    expect(desk.result()).to_be_visible()
+    desk.open()
+    assert len(questions) == 1
 
 
 def test_the_eraser_takes_ink_away(desk: Studio) -> None:
@@ -141,9 +174,11 @@ def test_a_palm_on_the_paper_does_not_cut_the_line(desk: Studio) -> None:
     desk.page.mouse.up()
 
 
-def test_the_last_stroke_is_not_lost_to_a_busy_server(desk: Studio) -> None:
-    busy = {"status": 503, "headers": {"Retry-After": "1"}, "body": ""}
-    desk.page.route("**/api/v1/convert", lambda route: route.fulfill(**busy), times=1)
-    desk.line((0.3, 0.4))
-    expect(desk.find("#status")).to_contain_text("going on in 1 s")
-    expect(desk.find("#drawn-picture")).to_have_js_property("naturalWidth", 512)
+def test_the_last_stroke_is_not_lost_to_a_busy_server(open_studio: Any) -> None:
+    studio = open_studio(before=stop_the_clock)
+    studio.be_busy_once()
+    studio.page.get_by_role("button", name="Draw", exact=True).click()
+    studio.line((0.3, 0.4))
+    expect(studio.find("#status")).to_contain_text("going on in 60 s")
+    studio.page.clock.run_for(61_000)
+    expect(studio.find("#drawn-picture")).to_have_js_property("naturalWidth", 512)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from browser_helpers import DRAWING, KEY, PHOTO, Studio
+from browser_helpers import DRAWING, KEY, PHOTO, OpenedFiles, Studio, stop_the_clock
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 expect = sync_api.expect
@@ -79,12 +80,65 @@ def test_an_answer_that_breaks_off_is_said_in_place(
     expect(studio.find("#error")).to_contain_text("The server cannot be reached.")
 
 
-def test_a_busy_server_is_waited_for(studio: Studio) -> None:
-    busy = {"status": 503, "headers": {"Retry-After": "1"}, "body": ""}
-    studio.page.route("**/api/v1/convert", lambda route: route.fulfill(**busy), times=1)
+def test_a_busy_server_is_waited_for_and_not_every_second_is_read_out(open_studio: Any) -> None:
+    studio = open_studio(before=stop_the_clock)
+    studio.be_busy_once()
     studio.choose(PHOTO)
-    expect(studio.find("#status")).to_have_text("The server is busy; trying again in 1 s.")
+    seen, heard = studio.find("#status"), studio.page.get_by_role("status")
+    for seconds, last_heard in ((60, 60), (51, 60), (50, 50), (49, 50)):
+        expect(seen).to_have_text(f"The server is busy; trying again in {seconds} s.")
+        expect(heard).to_have_text(f"The server is busy; trying again in {last_heard} s.")
+        studio.page.clock.run_for(9_000 if seconds == 60 else 1_000)
+    studio.page.clock.run_for(61_000)
     expect(studio.result()).to_be_visible()
+
+
+def test_a_slow_line_is_told_from_a_slow_server(open_studio: Any) -> None:
+    studio = open_studio()
+    session = studio.page.context.new_cdp_session(studio.page)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 200_000}
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", slow)
+    send(studio, "noise.png", noise())
+    expect(studio.find("#status")).to_have_text(re.compile(r"Sending 3.0 MB, \d+ % so far …"))
+
+
+def test_a_dead_line_is_given_up(open_studio: Any) -> None:
+    studio = open_studio(before=stop_the_clock)
+    studio.hold()
+    studio.choose(PHOTO)
+    expect(studio.find("#view-working")).to_be_visible()
+    studio.page.clock.run_for(61_000)
+    expect(studio.find("#error")).to_contain_text("The connection has died.")
+
+
+def test_a_device_that_is_offline_is_told(open_studio: Any) -> None:
+    studio = open_studio(f"#key={KEY}", **STRANGER)
+    studio.page.context.set_offline(True)
+    studio.choose(PHOTO)
+    expect(studio.find("#error")).to_contain_text("This device is offline.")
+
+
+def test_the_studio_works_behind_a_proxys_prefix(open_studio: Any) -> None:
+    studio = open_studio("sketch/")
+    studio.choose(PHOTO)
+    expect(studio.result()).to_be_visible()
+    link = studio.page.get_by_role("link", name="API")
+    assert link.get_attribute("href") == "/sketch/api/docs"
+    own = (studio.address + "sketch/", "blob:", "data:")
+    assert [url for url in studio.requests if not url.startswith(own)] == []
+
+
+def test_a_page_that_does_not_start_says_what_it_needs(studio: Studio) -> None:
+    note = studio.find("#not-started")
+    expect(note).to_have_count(0)
+    # In place of a browser that is too old.
+    studio.page.route("**/studio.js", lambda route: route.abort())
+    studio.page.reload()
+    expect(note).to_be_hidden()
+    studio.page.evaluate("document.getAnimations().forEach((waiting) => waiting.finish())")
+    expect(note).to_be_visible()
+    studio.complaints.clear()
 
 
 def give_the_key_once(studio: Studio) -> None:
@@ -192,7 +246,7 @@ def test_focus_is_not_lost_with_the_button_that_cleared(studio: Studio) -> None:
     studio.choose(PHOTO)
     expect(studio.result()).to_be_visible()
     studio.page.get_by_role("button", name="Clear", exact=True).press("Enter")
-    expect(studio.find("#stage")).to_be_focused()
+    expect(studio.find("#restore-history")).to_be_focused()
     for name in ("Undo", "Clear"):
         enter(studio, "draw")
         studio.line((0.3, 0.4), (0.7, 0.4))
@@ -200,17 +254,23 @@ def test_focus_is_not_lost_with_the_button_that_cleared(studio: Studio) -> None:
         expect(studio.find("#board")).to_be_focused()
 
 
-def test_pictures_never_touch_the_servers_disk(studio: Studio, written_files: list[str]) -> None:
-    noise = np.random.default_rng(7).integers(0, 256, (1000, 1000, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(noise).save(buffer, "PNG")  # 3 MB, where servers begin to use files
-    send(studio, "noise.png", buffer.getvalue())
+def test_pictures_never_touch_the_servers_disk(studio: Studio, opened_files: OpenedFiles) -> None:
+    send(studio, "noise.png", noise())
     expect(studio.result()).to_be_visible()
     enter(studio, "camera")
     studio.find("#camera-on").click()
     studio.page.get_by_role("button", name="Live").click()
     expect(studio.find("#live-picture")).to_have_js_property("naturalWidth", 256)
-    assert written_files == []
+    assert any(path.endswith("studio.js") for path in opened_files.read)  # it does see
+    assert opened_files.written == []
+
+
+def noise() -> bytes:
+    """Make a PNG of 3 MB, where servers begin to use files."""
+    pixels = np.random.default_rng(7).integers(0, 256, (1000, 1000, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def block_storage(page: Any) -> None:

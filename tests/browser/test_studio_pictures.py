@@ -10,27 +10,42 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from browser_helpers import DRAWING, PHOTO, Studio
+from browser_helpers import DRAWING, PHOTO, Studio, stop_the_clock
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 
-GIVE_FILE = """([element, kind, name, type, data]) => {
-    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+GIVE_FILES = """([kind, files]) => {
     const transfer = new DataTransfer();
-    transfer.items.add(new File([bytes], name, { type }));
-    const target = document.querySelector(element);
+    transfer.setData("text/plain", "a word");
+    for (const [name, data] of files) {
+        const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+        transfer.items.add(new File([bytes], name));
+    }
     const options = { bubbles: true, cancelable: true };
-    target.dispatchEvent(kind === "paste"
-        ? new ClipboardEvent("paste", { ...options, clipboardData: transfer })
-        : new DragEvent("drop", { ...options, dataTransfer: transfer }));
+    document.getElementById("stage").dispatchEvent(kind === "paste"
+        ? new ClipboardEvent(kind, { ...options, clipboardData: transfer })
+        : new DragEvent(kind, { ...options, dataTransfer: transfer }));
 }"""
+ADDRESSES = """(() => {
+    window.addresses = new Set();
+    const { createObjectURL, revokeObjectURL } = URL;
+    URL.createObjectURL = (blob) => {
+        const address = createObjectURL(blob);
+        window.addresses.add(address);
+        return address;
+    };
+    URL.revokeObjectURL = (address) => {
+        window.addresses.delete(address);
+        revokeObjectURL(address);
+    };
+})();"""
 
 
-def give(studio: Studio, kind: str, path: Path, media_type: str) -> None:
-    data = base64.b64encode(path.read_bytes()).decode()
-    studio.page.evaluate(GIVE_FILE, ["#stage", kind, path.name, media_type, data])
+def give(studio: Studio, kind: str, *paths: Path) -> None:
+    files = [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths]
+    studio.page.evaluate(GIVE_FILES, [kind, files])
 
 
 def send_bytes(studio: Studio, buffer: bytes) -> None:
@@ -68,8 +83,23 @@ def test_a_chosen_picture_goes_the_way_it_is_taken_for(
 
 @pytest.mark.parametrize("kind", ["drop", "paste"])
 def test_a_picture_may_be_dropped_or_pasted(studio: Studio, kind: str) -> None:
-    give(studio, kind, PHOTO, "image/jpeg")
+    give(studio, kind, PHOTO)
     expect(studio.result()).to_be_visible()
+    expect(studio.find("#status")).not_to_contain_text("files")
+
+
+def test_of_several_files_the_first_is_taken_and_that_is_said(studio: Studio) -> None:
+    give(studio, "drop", DRAWING, PHOTO, PHOTO)
+    expect(studio.find("#status")).to_contain_text("Took the first of 3 files. Taken for a drawing")
+
+
+def test_only_files_are_welcomed_where_they_land(studio: Studio) -> None:
+    give(studio, "dragenter")
+    expect(studio.find("#drop-note")).to_be_hidden()
+    give(studio, "dragenter", PHOTO)
+    expect(studio.find("#drop-note")).to_be_visible()
+    give(studio, "dragleave", PHOTO)
+    expect(studio.find("#drop-note")).to_be_hidden()
 
 
 def test_a_sample_is_converted_at_one_press(studio: Studio) -> None:
@@ -151,7 +181,8 @@ def test_both_pictures_stand_side_by_side_at_full_size(studio: Studio) -> None:
     expect(studio.find("#full")).to_be_focused()
 
 
-def test_the_history_opens_works_again_and_is_cleared_at_once(studio: Studio) -> None:
+def test_the_history_opens_works_again_and_is_cleared_at_once(open_studio: Any) -> None:
+    studio = open_studio(before=watch_addresses_without_time)
     studio.choose(PHOTO)
     expect(studio.find("#history li")).to_have_count(1)
     studio.choose(DRAWING)
@@ -161,6 +192,23 @@ def test_the_history_opens_works_again_and_is_cleared_at_once(studio: Studio) ->
     studio.page.get_by_role("button", name="Clear", exact=True).click()
     expect(studio.find("#history li")).to_have_count(0)
     expect(studio.find("#view-welcome")).to_be_visible()
+    studio.page.get_by_role("button", name="Bring back").click()
+    expect(studio.find("#clear-history")).to_be_focused()
+    expect(studio.find("#history li")).to_have_count(2)
+    studio.page.get_by_role("button", name="drawing_1, made a photo, number 2").click()
+    expect(studio.result()).to_have_js_property("naturalWidth", 512)
+    studio.page.get_by_role("button", name="Clear", exact=True).press("Enter")
+    expect(studio.find("#restore-history")).to_be_focused()
+    assert studio.page.evaluate("window.addresses.size") == 4
+    studio.page.clock.run_for(10_000)
+    expect(studio.find("#restore-history")).to_be_hidden()
+    expect(studio.find("#stage")).to_be_focused()
+    assert studio.page.evaluate("window.addresses.size") == 0
+
+
+def watch_addresses_without_time(page: Any) -> None:
+    page.add_init_script(ADDRESSES)
+    stop_the_clock(page)
 
 
 def test_a_wide_picture_keeps_its_shape(studio: Studio) -> None:
@@ -189,12 +237,16 @@ def test_a_portrait_stands_beside_the_picture_it_was_cut_from(studio: Studio) ->
     expect(figures.first.locator("img")).to_have_js_property("naturalWidth", 1100)
 
 
-def test_every_face_gets_a_portrait_where_that_is_wanted(studio: Studio) -> None:
+def test_every_face_gets_a_portrait_where_that_is_wanted(open_studio: Any) -> None:
+    studio = open_studio(before=lambda page: page.add_init_script(ADDRESSES))
     studio.page.get_by_label("Portrait").check()
     studio.page.get_by_label("Every face").check()
     send_picture(studio, two_faces())
     expect(studio.find("#status")).to_contain_text("2 faces, all in This visit.")
     expect(studio.find("#history li")).to_have_count(2)
+    assert studio.page.evaluate("window.addresses.size") == 3  # the original is open once
+    for picture in studio.find("#history img").all():
+        expect(picture).to_have_js_property("naturalWidth", 160)
 
 
 def test_the_server_says_that_it_found_no_face(studio: Studio) -> None:

@@ -32,7 +32,9 @@ def studio() -> str:
     parts = services()
     settings = {
         "version": facesketch.__version__,
+        "addresses": {"convert": url_for("api.convert")},
         "max_upload_bytes": parts.config.max_upload_bytes,
+        "time_limit_s": parts.config.time_limit_s,
         "accept": ",".join(images.UPLOAD_TYPES.values()),
         "needs_key": parts.config.api_key is not None and not parts.gate.is_open(request),
         "is_local": parts.gate.is_local(request),

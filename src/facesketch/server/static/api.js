@@ -1,10 +1,11 @@
-/** Talks to /api/v1/convert; every failure becomes a sentence. */
+/** Talks to the API; every failure becomes a sentence. */
 
 import { askForKey, hasKey, keyHeaders } from "./key.js";
 import { settings } from "./settings.js";
 
-const ADDRESS = "/api/v1/convert";
 const MAX_TRIES = 5;
+const SILENCE_MS = 30_000; // in which not a byte went or came: the line is dead
+const SILENT = "The connection has died. See that the network is there, then try again.";
 
 /**
  * @typedef {"photo2sketch" | "sketch2photo"} Direction
@@ -43,17 +44,17 @@ export class ApiError extends Error {
  * @param {Blob} picture
  * @param {Options} options
  * @param {AbortSignal} signal
- * @param {(seconds: number) => void} onWait Called once a second while waiting.
+ * @param {import("./progress.js").Progress} progress Hears how far it is.
  * @returns {Promise<Answer>}
  */
-export async function convert(picture, options, signal, onWait) {
+export async function convert(picture, options, signal, progress) {
   for (let tries = 1; ; tries += 1) {
     try {
-      const response = await post(picture, options, "application/json", signal);
+      const response = await post(picture, options, "application/json", signal, (share) => progress.sent(share));
       return await reach(response.json());
     } catch (error) {
       if (!(error instanceof ApiError) || error.retryAfterMs === null || tries === MAX_TRIES) throw error;
-      await countDown(error.retryAfterMs, signal, onWait);
+      await countDown(error.retryAfterMs, signal, (seconds) => progress.wait(seconds));
     }
   }
 }
@@ -97,7 +98,7 @@ async function countDown(milliseconds, signal, onWait) {
   }
 }
 
-async function post(picture, options, accept, signal) {
+async function post(picture, options, accept, signal, onSent = () => {}) {
   const body = new FormData();
   body.append("image", picture, picture.name ?? "picture");
   for (const [name, value] of Object.entries(options)) body.append(name, value);
@@ -105,11 +106,68 @@ async function post(picture, options, accept, signal) {
   for (;;) {
     signal.throwIfAborted();
     const headers = { Accept: `${accept}, application/problem+json`, ...keyHeaders() };
-    const response = await reach(fetch(ADDRESS, { method: "POST", body, headers, signal }));
+    const response = await send(body, headers, signal, onSent);
     if (response.ok) return response;
     if (response.status !== 401) throw await refusal(response);
+    onSent(0);
     await askForKey();
   }
+}
+
+/**
+ * Send a form by XMLHttpRequest, as fetch does not tell how much has left; a dead line is given up.
+ *
+ * @param {FormData} body
+ * @param {Record<string, string>} headers
+ * @param {AbortSignal} signal
+ * @param {(share: number) => void} onSent How much has left, 0 to 1.
+ * @returns {Promise<Response>}
+ */
+function send(body, headers, signal, onSent) {
+  const request = new XMLHttpRequest();
+  const abort = () => request.abort();
+  let timer = 0;
+  const giveUpAfter = (milliseconds) => {
+    clearTimeout(timer);
+    timer = setTimeout(abort, milliseconds);
+  };
+  request.open("POST", settings.addresses.convert);
+  request.responseType = "blob";
+  for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
+  request.upload.addEventListener("progress", ({ loaded, total }) => {
+    giveUpAfter(SILENCE_MS);
+    onSent(loaded / total);
+  });
+  request.upload.addEventListener("load", () => {
+    giveUpAfter(1000 * settings.time_limit_s + SILENCE_MS); // the server converts
+    onSent(1);
+  });
+  request.addEventListener("progress", () => giveUpAfter(SILENCE_MS));
+  signal.addEventListener("abort", abort);
+  giveUpAfter(SILENCE_MS);
+  const answer = new Promise((resolve, reject) => {
+    request.addEventListener("load", () => resolve(responseOf(request)));
+    request.addEventListener("error", () => reject(new ApiError(unreachable())));
+    request.addEventListener("abort", () => reject(signal.aborted ? signal.reason : new ApiError(SILENT)));
+    request.send(body);
+  });
+  return answer.finally(() => {
+    clearTimeout(timer);
+    signal.removeEventListener("abort", abort);
+  });
+}
+
+/**
+ * @param {XMLHttpRequest} request That is done.
+ * @returns {Response}
+ */
+function responseOf(request) {
+  const headers = new Headers();
+  for (const name of ["Content-Type", "Retry-After"]) {
+    const value = request.getResponseHeader(name);
+    if (value !== null) headers.set(name, value);
+  }
+  return new Response(request.response, { status: request.status, headers });
 }
 
 /**
@@ -124,8 +182,13 @@ export async function reach(answer) {
     return await answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The server cannot be reached. See that it still runs, then try again.");
+    throw new ApiError(unreachable());
   }
+}
+
+function unreachable() {
+  if (!navigator.onLine && !settings.is_local) return "This device is offline. Connect it, then try again.";
+  return "The server cannot be reached. See that it still runs, then try again.";
 }
 
 async function refusal(response) {

@@ -1,9 +1,10 @@
-/** Paper to draw on: lines kept as lines, so that each can be taken back. */
+/** Paper to draw on: lines kept as lines, so that each can be taken back and drawn again. */
 
 const PAPER = "#fff";
 const INK = "#1c1a18";
 const STEP = 8; // pixels of the drawing that an arrow key moves the pen
 const FINE_STEP = 2;
+const CLEARED = null; // a step that takes all lines off the paper
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /**
@@ -12,8 +13,10 @@ const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], Arrow
  */
 
 export class Board {
-  /** @type {Line[]} */
-  #lines = [];
+  /** @type {(Line | null)[]} */
+  #steps = [];
+  /** @type {(Line | null)[]} Taken back, the last one last. */
+  #undone = [];
   /** @type {Line | null} */
   #line = null;
   /** @type {number | null} */
@@ -47,6 +50,11 @@ export class Board {
     this.#redraw();
   }
 
+  /** @returns {Line[]} What is on the paper. */
+  get #lines() {
+    return this.#steps.slice(this.#steps.lastIndexOf(CLEARED) + 1);
+  }
+
   get isBlank() {
     return !this.#lines.some((line) => !line.isEraser);
   }
@@ -55,15 +63,25 @@ export class Board {
     return this.#lines.length > 0;
   }
 
+  get canUndo() {
+    return this.#steps.length > 0;
+  }
+
+  get canRedo() {
+    return this.#undone.length > 0;
+  }
+
   undo() {
-    this.#up();
-    this.#lines.pop();
-    this.#changed();
+    this.#moveLast(this.#steps, this.#undone);
+  }
+
+  redo() {
+    this.#moveLast(this.#undone, this.#steps);
   }
 
   clear() {
     this.#up();
-    this.#lines = [];
+    this.#add(CLEARED);
     this.#changed();
   }
 
@@ -136,7 +154,7 @@ export class Board {
 
   #begin(place) {
     this.#line = { isEraser: this.isEraser, width: this.width, points: [place] };
-    this.#lines.push(this.#line);
+    this.#add(this.#line);
     this.#stroke(this.#line, 0);
     this.#onChange();
   }
@@ -144,6 +162,18 @@ export class Board {
   #go(place) {
     this.#line.points.push(place);
     this.#stroke(this.#line, this.#line.points.length - 1);
+  }
+
+  #add(step) {
+    this.#steps.push(step);
+    this.#undone = [];
+  }
+
+  /** Move the last of some steps to others. */
+  #moveLast(from, to) {
+    this.#up();
+    if (from.length) to.push(from.pop());
+    this.#changed();
   }
 
   #changed() {

@@ -1,5 +1,7 @@
 /** The camera: on when asked, off when hidden, and a sentence for whatever goes wrong. */
 
+import { drawSquare } from "./square.js";
+
 const SENTENCES = {
   NotAllowedError: "The camera was refused. Allow it in the browser's settings for this page, then turn it on again.",
   NotFoundError: "No camera was found. Connect one, or choose a picture instead.",
@@ -7,6 +9,7 @@ const SENTENCES = {
   NotReadableError: "The camera is busy. Close the program or the tab that uses it, then turn it on again.",
   AbortError: "The camera is busy. Close the program or the tab that uses it, then turn it on again.",
 };
+const FRONT = { facingMode: "user" };
 const NEEDS_HTTPS =
   "Browsers give the camera to safe pages only: open this server over HTTPS or on localhost, or use the camera app.";
 
@@ -16,7 +19,8 @@ export class CameraError extends Error {}
 export class Camera {
   /** @type {MediaStream | null} */
   #stream = null;
-  #facing = "user";
+  /** @type {MediaTrackConstraints} */
+  #wish = FRONT;
   #asked = 0; // counts starts and stops: an answer to an older question is void
   #video;
   #canvas = document.createElement("canvas");
@@ -36,7 +40,7 @@ export class Camera {
 
   /** Whether the camera looks at the person, so that the preview wants mirroring. */
   get isMirrored() {
-    return this.#facing === "user";
+    return this.#track?.getSettings().facingMode !== "environment";
   }
 
   /**
@@ -50,7 +54,7 @@ export class Camera {
     this.#asked += 1;
     const question = this.#asked;
     try {
-      const video = { facingMode: this.#facing, width: { ideal: 1280 }, height: { ideal: 960 } };
+      const video = { ...this.#wish, width: { ideal: 1280 }, height: { ideal: 960 } };
       const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
       if (question !== this.#asked) return turnOff(stream);
       this.#stream = stream;
@@ -59,10 +63,12 @@ export class Camera {
     } catch (error) {
       if (question !== this.#asked) return false;
       this.stop();
+      this.#wish = FRONT; // another one may be gone
       throw new CameraError(SENTENCES[error.name] ?? `The camera did not start (${error.message}).`);
     }
-    this.#stream.getVideoTracks()[0].addEventListener("ended", () => {
+    this.#track.addEventListener("ended", () => {
       this.stop();
+      this.#wish = FRONT;
       this.onLost();
     });
     return true;
@@ -75,17 +81,24 @@ export class Camera {
     this.#video.srcObject = null;
   }
 
-  /** Turn from the front camera to the back one, or back; otherwise as `start`. */
+  /** Turn to the next of the cameras; otherwise as `start`. */
   async turn() {
-    this.#facing = this.#facing === "user" ? "environment" : "user";
+    const current = this.#track?.getSettings().deviceId;
+    const question = this.#asked;
+    const ids = await cameraIds();
+    if (question !== this.#asked) return false;
     this.stop();
+    this.#wish = { deviceId: { exact: ids[(ids.indexOf(current) + 1) % ids.length] } };
     return this.start();
   }
 
   /** @returns {Promise<boolean>} Whether there is another camera to turn to. */
   async hasAnother() {
-    const devices = await navigator.mediaDevices.enumerateDevices();
-    return devices.filter((device) => device.kind === "videoinput").length > 1;
+    return (await cameraIds()).length > 1;
+  }
+
+  get #track() {
+    return this.#stream?.getVideoTracks()[0];
   }
 
   /**
@@ -96,16 +109,14 @@ export class Camera {
    * @returns {Promise<Blob>}
    */
   grab(maxSide, quality) {
-    const { videoWidth: width, videoHeight: height } = this.#video;
-    const cut = Math.min(width, height);
-    const side = Math.min(maxSide, cut);
-    this.#canvas.width = side;
-    this.#canvas.height = side;
-    const pen = this.#canvas.getContext("2d");
-    pen.imageSmoothingQuality = "high";
-    pen.drawImage(this.#video, (width - cut) / 2, (height - cut) / 2, cut, cut, 0, 0, side, side);
+    drawSquare(this.#canvas, this.#video, this.#video.videoWidth, this.#video.videoHeight, maxSide);
     return new Promise((resolve) => this.#canvas.toBlob(resolve, "image/jpeg", quality));
   }
+}
+
+async function cameraIds() {
+  const devices = await navigator.mediaDevices.enumerateDevices();
+  return devices.filter((device) => device.kind === "videoinput").map((device) => device.deviceId);
 }
 
 function turnOff(stream) {

@@ -8,6 +8,7 @@ import { byId, settings } from "./settings.js";
 
 export class DrawView {
   #isChanged = false;
+  #isUnkept = false; // lines that are nowhere but on the paper
   #picture = /** @type {HTMLImageElement} */ (byId("drawn-picture"));
   #board;
   #loop;
@@ -32,17 +33,15 @@ export class DrawView {
     byId("eraser").addEventListener("click", () => this.#choose(true));
     byId("pen-width").addEventListener("input", (event) => (this.#board.width = Number(event.target.value)));
     byId("undo").addEventListener("click", () => this.#board.undo());
+    byId("redo").addEventListener("click", () => this.#board.redo());
     byId("wipe").addEventListener("click", () => this.#board.clear());
     byId("guide").addEventListener("click", () => this.#toggleGuide());
-    byId("keep-drawing").addEventListener("click", async () =>
-      take({ blob: await this.#board.toBlob(), name: "drawing", direction: "sketch2photo" }),
-    );
-    byId("view-draw").addEventListener("keydown", (event) => {
-      if ((event.ctrlKey || event.metaKey) && event.key === "z") {
-        event.preventDefault();
-        this.#board.undo();
-      }
+    byId("keep-drawing").addEventListener("click", async () => {
+      this.#isUnkept = false;
+      take({ blob: await this.#board.toBlob(), name: "drawing", direction: "sketch2photo" });
     });
+    byId("view-draw").addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("beforeunload", (event) => this.#isUnkept && event.preventDefault());
   }
 
   enter() {
@@ -57,14 +56,25 @@ export class DrawView {
 
   #changed() {
     this.#isChanged = true;
+    this.#isUnkept = !this.#board.isBlank;
     const focused = document.activeElement;
-    byId("undo").disabled = !this.#board.hasLines;
+    byId("undo").disabled = !this.#board.canUndo;
+    byId("redo").disabled = !this.#board.canRedo;
     byId("wipe").disabled = !this.#board.hasLines;
     byId("keep-drawing").disabled = this.#board.isBlank;
     if (focused.disabled) byId("board").focus({ preventScroll: true }); // or focus would be lost
     if (this.#board.isBlank) this.#hide();
     this.#loop.start(); // if an error ended it
     this.#loop.poke();
+  }
+
+  #key(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    const key = event.key.toLowerCase(); // Caps Lock or Shift make it large
+    if (key !== "z" && key !== "y") return;
+    event.preventDefault();
+    if (key === "y" || event.shiftKey) this.#board.redo();
+    else this.#board.undo();
   }
 
   async #grab() {

@@ -1,16 +1,22 @@
 /** What was made on this visit: in the page's memory only, gone with it or at one press. */
 
+import { say } from "./messages.js";
 import { byId } from "./settings.js";
 import { release } from "./work.js";
 
-const MOST = 24; // works; a large photo takes some MB
+const MOST = 24; // works, as studio.html says; a large photo takes some MB
+const REGRET_MS = 10_000; // in which all that was cleared can be brought back
 
 export class Visit {
   /** @type {import("./work.js").Work[]} Newest first. */
   #works = [];
+  /** @type {{works: import("./work.js").Work[], entries: Element[]} | null} */
+  #cleared = null;
+  #timer = 0; // until it is gone for good
   #count = 0; // of all that there were
   #list = byId("history");
   #clear = byId("clear-history");
+  #restore = byId("restore-history");
   #onOpen;
 
   /**
@@ -20,15 +26,17 @@ export class Visit {
   constructor(onOpen, onClear) {
     this.#onOpen = onOpen;
     this.#clear.addEventListener("click", () => {
-      this.clear();
+      this.#clearAll();
       onClear();
-      byId("stage").focus({ preventScroll: true }); // this button is gone
+      say(`Cleared. It can be brought back for ${REGRET_MS / 1000} s.`);
     });
+    this.#restore.addEventListener("click", () => this.#bringBack());
     this.#follow();
   }
 
   /** @param {import("./work.js").Work} work */
   add(work) {
+    this.#forget();
     this.#count += 1;
     this.#works.unshift(work);
     this.#list.prepend(this.#entry(work, this.#count)); // the others stay, and focus on one of them
@@ -39,15 +47,38 @@ export class Visit {
     this.#follow();
   }
 
-  clear() {
-    for (const work of this.#works.splice(0)) release(work.before, work.after);
+  #clearAll() {
+    this.#cleared = { works: this.#works.splice(0), entries: [...this.#list.children] };
     this.#list.replaceChildren();
+    this.#timer = setTimeout(() => this.#forget(), REGRET_MS);
+    this.#follow();
+    this.#restore.focus(); // the other button is gone
+  }
+
+  #bringBack() {
+    clearTimeout(this.#timer);
+    this.#works = this.#cleared.works;
+    this.#list.replaceChildren(...this.#cleared.entries);
+    this.#cleared = null;
+    this.#follow();
+    this.#clear.focus();
+    say("");
+  }
+
+  /** What was cleared is gone for good. */
+  #forget() {
+    if (!this.#cleared) return;
+    clearTimeout(this.#timer);
+    for (const work of this.#cleared.works) release(work.before, work.after);
+    this.#cleared = null;
+    if (document.activeElement === this.#restore) byId("stage").focus({ preventScroll: true });
     this.#follow();
   }
 
   #follow() {
     const isEmpty = this.#works.length === 0;
     this.#clear.hidden = isEmpty;
+    this.#restore.hidden = !this.#cleared;
     byId("visit-empty").hidden = !isEmpty;
   }
 
@@ -68,8 +99,7 @@ export class Visit {
 
 function thumb(picture, className) {
   const image = new Image();
-  image.decoding = "async"; // it may be a large photo
-  image.src = picture.url;
+  image.src = picture.thumb;
   image.alt = "";
   image.className = className;
   return image;

@@ -2,8 +2,13 @@
 
 import { byId } from "./settings.js";
 
+const SPEAK_MS = 10_000; // between two numbers that are read out
+
 const status = byId("status");
+const spoken = byId("spoken"); // the same for screen readers
 const error = byId("error");
+let counted = ""; // what the number that ticks is of
+let spokenAt = 0;
 
 /**
  * Say what goes on; an error that stood there goes away.
@@ -11,7 +16,22 @@ const error = byId("error");
  * @param {string} text
  */
 export function say(text) {
-  write("", text);
+  counted = "";
+  write("", text, text);
+}
+
+/**
+ * Say what goes on, with a number that ticks: screen readers hear the first and then one every 10 s.
+ *
+ * @param {string} what
+ * @param {string} number
+ */
+export function count(what, number) {
+  const text = `${what} ${number}`;
+  const isDue = what !== counted || performance.now() - spokenAt >= SPEAK_MS;
+  if (isDue) spokenAt = performance.now();
+  counted = what;
+  write("", text, isDue ? text : spoken.textContent);
 }
 
 /**
@@ -20,13 +40,15 @@ export function say(text) {
  * @param {string} text A sentence that says what to do.
  */
 export function complain(text) {
-  write(text, "");
+  counted = "";
+  write(text, "", "");
 }
 
 /** Leave alone what stands there already, or screen readers would say it again. */
-function write(problem, news) {
+function write(problem, news, words) {
   if (error.textContent !== problem) error.textContent = problem;
   if (status.textContent !== news) status.textContent = news;
+  if (spoken.textContent !== words) spoken.textContent = words;
 }
 
 /**

@@ -7,22 +7,22 @@ import { byId, settings } from "./settings.js";
 /**
  * Listen for pictures.
  *
- * @param {(source: import("./work.js").Source) => void} take
+ * @param {(source: import("./work.js").Source, note?: string) => void} take
  * @param {(error: Error) => void} refuse Called with a sentence for the person.
  */
 export function listenForPictures(take, refuse) {
-  const takeFile = (file) => {
+  const takeFirst = ([file, ...others]) => {
     try {
-      take(sourceOf(file));
+      take(sourceOf(file), others.length ? `Took the first of ${others.length + 1} files.` : "");
     } catch (error) {
       refuse(error);
     }
   };
-  for (const id of ["file", "phone-file"]) listenToField(byId(id), takeFile);
-  listenForDrops(takeFile, refuse);
+  for (const id of ["file", "phone-file"]) listenToField(byId(id), takeFirst);
+  listenForDrops(takeFirst, refuse);
   document.addEventListener("paste", (event) => {
-    const file = pictureIn(event.clipboardData);
-    if (file) takeFile(file);
+    const files = filesIn(event.clipboardData);
+    if (files.length) takeFirst(files);
     else if (!isTextField(event.target)) refuse(new ApiError("There is no picture in the clipboard; copy one first."));
   });
   for (const button of document.querySelectorAll("[data-sample]")) {
@@ -30,35 +30,35 @@ export function listenForPictures(take, refuse) {
   }
 }
 
-function listenToField(field, takeFile) {
+function listenToField(field, takeFirst) {
   field.addEventListener("change", () => {
-    const [file] = field.files;
+    const files = [...field.files];
     field.value = ""; // so that the same file can be chosen again
-    if (file) takeFile(file);
+    if (files.length) takeFirst(files);
   });
 }
 
-function listenForDrops(takeFile, refuse) {
+function listenForDrops(takeFirst, refuse) {
   let depth = 0; // dragenter and dragleave come for every element on the way
-  const mark = (change) => {
-    depth = change === 0 ? 0 : depth + change;
+  const mark = (event, change) => {
+    if (event.dataTransfer?.types.includes("Files")) depth += change;
     document.body.classList.toggle("dragging", depth > 0);
   };
-  document.addEventListener("dragenter", () => mark(1));
-  document.addEventListener("dragleave", () => mark(-1));
+  document.addEventListener("dragenter", (event) => mark(event, 1));
+  document.addEventListener("dragleave", (event) => mark(event, -1));
   document.addEventListener("dragover", (event) => event.preventDefault());
   document.addEventListener("drop", (event) => {
-    event.preventDefault();
-    mark(0);
-    const file = pictureIn(event.dataTransfer);
-    if (file) takeFile(file);
+    event.preventDefault(); // or a link would be followed, away from here
+    mark(event, -depth);
+    const files = filesIn(event.dataTransfer);
+    if (files.length) takeFirst(files);
     else refuse(new ApiError("That was not a picture file; save the picture first, then drop the file."));
   });
 }
 
 /** Any file will do: the server judges, and its sentence is better than a guess by name. */
-function pictureIn(transfer) {
-  return transfer?.files[0] ?? null;
+function filesIn(transfer) {
+  return [...(transfer?.files ?? [])];
 }
 
 function isTextField(target) {

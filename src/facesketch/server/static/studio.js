@@ -5,16 +5,16 @@ import { CameraView } from "./camera-view.js";
 import { DrawView } from "./draw-view.js";
 import { Visit } from "./history.js";
 import { takeKeyFromAddress } from "./key.js";
-import { complain, say, sizeInWords } from "./messages.js";
+import { complain, say } from "./messages.js";
 import { chosenOptions, chosenStyle, enableOptions, listenToOptions, offerStyles } from "./options.js";
 import { listenForPictures } from "./pictures.js";
+import { Progress } from "./progress.js";
 import { ResultView } from "./result.js";
 import { byId } from "./settings.js";
 import { openPicture, release, worksOf } from "./work.js";
 
 const VIEWS = ["welcome", "working", "result", "camera", "draw"];
 const OTHER_WAY = { photo2sketch: "sketch2photo", sketch2photo: "photo2sketch" };
-const SLOW_MS = 1500; // from here on waiting is counted aloud
 
 /** @type {AbortController | null} What is being converted; a new picture aborts it. */
 let current = null;
@@ -43,7 +43,7 @@ function show(name) {
   const focused = document.activeElement;
   const hadFocus = stage.contains(focused);
   for (const view of VIEWS) byId(`view-${view}`).hidden = view !== name;
-  if (!hadFocus || (focused !== stage && focused.checkVisibility())) return;
+  if (!hadFocus || (focused !== stage && focused.getClientRects().length)) return;
   const target = stage.querySelector(".view:not([hidden]) compare-slider") ?? stage;
   target.focus({ preventScroll: true });
 }
@@ -84,14 +84,14 @@ function leavePicture() {
 }
 
 /** A picture came in: convert it, whatever the page was doing. */
-function take(source) {
+function take(source, note = "") {
   changeMode("picture");
   // Where a picture came from tells its direction only until the person says otherwise.
-  convertSource(source, chosenOptions(source.direction));
+  convertSource(source, chosenOptions(source.direction), note);
 }
 
-/** Convert a picture and show what became of it; a newer call takes over. */
-async function convertSource(source, options) {
+/** Convert a picture and show what became of it, with a note; a newer call takes over. */
+async function convertSource(source, options, note = "") {
   drop();
   onSheet = source;
   const controller = new AbortController();
@@ -102,12 +102,12 @@ async function convertSource(source, options) {
     signal.throwIfAborted();
     showWorking(picture);
     const answer = await patiently(source, options, signal);
-    const works = await worksOf(source, answer);
+    const works = await worksOf(source, picture, answer);
     if (signal.aborted) works.forEach((done) => release(done.before, done.after));
     signal.throwIfAborted();
     for (const done of works.reverse()) visit.add(done);
     openWork(works.at(-1), true);
-    say(inWords(answer));
+    say(`${note} ${inWords(answer)}`.trim());
   } catch (error) {
     if (current !== controller) return; // something newer speaks for itself
     if (result.work) onSheet = result.work.source; // which is what is seen, and options are about
@@ -120,21 +120,13 @@ async function convertSource(source, options) {
   }
 }
 
-/** Convert, and say how long it takes. */
+/** Convert, and say how far it is. */
 async function patiently(source, options, signal) {
-  const began = performance.now();
-  say(`Sending ${sizeInWords(source.blob.size)} and converting it …`);
-  const clock = setInterval(() => {
-    const elapsed = performance.now() - began;
-    if (elapsed > SLOW_MS) say(`Still converting, ${Math.round(elapsed / 1000)} s so far …`);
-  }, 1000);
+  const progress = new Progress(source.blob);
   try {
-    return await convert(source.blob, options, signal, (seconds) => {
-      clearInterval(clock);
-      say(`The server is busy; trying again in ${seconds} s.`);
-    });
+    return await convert(source.blob, options, signal, progress);
   } finally {
-    clearInterval(clock);
+    progress.end();
   }
 }
 
@@ -222,4 +214,5 @@ document.addEventListener("keydown", (event) => {
 if (/Mac|iPhone|iPad/.test(navigator.platform)) {
   for (const key of document.querySelectorAll("[data-modifier]")) key.textContent = "⌘";
 }
+byId("not-started").remove();
 document.body.dataset.ready = "";

@@ -1,5 +1,9 @@
 /** A work: a picture, what became of it, and the addresses that show both. */
 
+import { drawSquare } from "./square.js";
+
+const THUMB_SIDE = 160; // pixels: twice what the visit shows
+
 /**
  * @typedef {import("./api.js").Direction} Direction
  *
@@ -14,6 +18,8 @@
  * @property {boolean} isShown Whether this browser can show it at all.
  * @property {number} width
  * @property {number} height
+ * @property {string} thumb The address of its square middle, small.
+ * @property {number} uses How many have it still to be released.
  *
  * @typedef {Object} Work
  * @property {Source} source
@@ -33,29 +39,35 @@ export async function openPicture(blob) {
   const image = new Image();
   image.src = url;
   const isShown = await image.decode().then(
-    () => true,
+    () => image.naturalWidth > 0,
     () => false, // HEIC in most browsers; the server may well read it
   );
-  return { blob, url, isShown, width: image.naturalWidth, height: image.naturalHeight };
+  const thumb = isShown ? thumbOf(image) : "";
+  return { blob, url, isShown, width: image.naturalWidth, height: image.naturalHeight, thumb, uses: 1 };
 }
 
-/** @param {Picture[]} pictures Their addresses stop working, their memory is given back. */
+/** @param {Picture[]} pictures Whose memory is given back when all that use them have said so. */
 export function release(...pictures) {
-  for (const picture of pictures) URL.revokeObjectURL(picture.url);
+  for (const picture of pictures) {
+    picture.uses -= 1;
+    if (picture.uses === 0) URL.revokeObjectURL(picture.url);
+  }
 }
 
 /**
  * Make works of an answer, one for each picture in it.
  *
  * @param {Source} source
+ * @param {Picture} before The source, opened; every work uses it.
  * @param {import("./api.js").Answer} answer
  * @returns {Promise<Work[]>}
  */
-export function worksOf(source, answer) {
+export function worksOf(source, before, answer) {
+  before.uses += answer.images.length;
   return Promise.all(
     answer.images.map(async (image) => {
       const blob = new Blob([bytesOf(image.data)], { type: image.media_type });
-      const [before, after] = await Promise.all([openPicture(source.blob), openPicture(blob)]);
+      const after = await openPicture(blob);
       const isAligned = answer.alignment !== "portrait" && before.isShown && haveSameShape(before, after);
       return { source, before, after, direction: answer.direction, alignment: answer.alignment, isAligned };
     }),
@@ -69,6 +81,12 @@ export function worksOf(source, answer) {
 export function fileName(work) {
   const kind = work.direction === "photo2sketch" ? "sketch" : "photo";
   return `${work.source.name}-${kind}.png`;
+}
+
+function thumbOf(image) {
+  const canvas = document.createElement("canvas");
+  drawSquare(canvas, image, image.naturalWidth, image.naturalHeight, THUMB_SIDE);
+  return canvas.toDataURL();
 }
 
 function bytesOf(base64) {
