@@ -29,8 +29,9 @@ from facesketch.allocator import keep_freed_memory
 from facesketch.config import build_config
 from facesketch.cyclegan import CycleGAN
 from facesketch.data.batch import Batch
+from facesketch.devices import pick_device
 from facesketch.image_pool import ImagePool
-from facesketch.train_state import TrainState, pick_device
+from facesketch.train_state import TrainState
 
 Step = Callable[[Tensor, Tensor], object]
 

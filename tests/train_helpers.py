@@ -213,10 +213,10 @@ def newest_step(run: Path) -> int:
 
 
 def loss_curve(data: Path, run: Path) -> list[dict[str, float]]:
-    """Train five tiny steps and return their losses."""
+    """Train three tiny steps and return their losses."""
     from facesketch.training import train  # noqa: PLC0415
 
-    train(tiny_config(data=data, out=run, steps=5, lambda_identity=0.0))
+    train(tiny_config(data=data, out=run, steps=3, lambda_identity=0.0))
     return [{name: line[name] for name in GOLDEN_LOSSES} for line in logged(run)]
 
 

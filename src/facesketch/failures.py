@@ -56,8 +56,8 @@ def explain_failures(run: Path, device: torch.device) -> Iterator[None]:
 
 def _memory_text(device: str) -> str:
     return (
-        f"the {device} ran out of memory; lower --batch-size or --image-size, raise --accumulate, "
-        "or choose --generator compact."
+        f"the {device} ran out of memory; raise --accumulate, or in a new run lower "
+        "--batch-size or --image-size, or choose --generator compact."
     )
 
 

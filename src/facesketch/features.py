@@ -139,9 +139,10 @@ def _conv(channels: int, width: int, kernel: int, stride: int = 2, groups: int =
 
 
 def _pad_same(x: Tensor, kernel: int) -> Tensor:
-    """Pad for stride 2 as TensorFlow does, where the weights come from: more at the end."""
-    missing = [kernel - 2 + side % 2 for side in reversed(x.shape[2:])]
-    return F.pad(x, [pad for total in missing for pad in (total // 2, total - total // 2)])
+    """Pad even sides for stride 2 as TensorFlow does, where the weights come from: more at the end."""
+    before = (kernel - 2) // 2
+    after = kernel - 2 - before
+    return F.pad(x, (before, after, before, after))
 
 
 def _fold_into(conv: nn.Conv2d, state: dict[str, Tensor], name: str, norm: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from facesketch.config import TrainConfig
 from facesketch.cyclegan import CycleGAN
 from facesketch.data.batch import Batch
-from facesketch.train_state import pick_device, pick_precision
+from facesketch.devices import pick_device, pick_precision
 
 _NO_MEMORY = (
     "out of memory",
@@ -49,6 +49,15 @@ def estimate_step_bytes(config: TrainConfig) -> int:
     fixed = small - per_pixel * _PROBES[0] ** 2
     pixels = config.batch_size // config.accumulate * config.image_size**2
     return round(_LIBRARY_BYTES + state + fixed + _TRANSIENT * per_pixel * pixels)
+
+
+def share_of_rank(config: TrainConfig, num_ranks: int) -> TrainConfig:
+    """Return the settings of the part that each of several processes does."""
+    share = {
+        "batch_size": config.batch_size // num_ranks,
+        "pool_size": -(-config.pool_size // num_ranks),
+    }
+    return config.model_copy(update=share)
 
 
 def _kept_bytes(model: CycleGAN, sketch_channels: int, side: int, precision: torch.dtype) -> int:

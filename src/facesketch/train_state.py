@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from facesketch.config import TrainConfig
-from facesketch.cpu import gains_by_bfloat16
 from facesketch.cyclegan import CycleGAN, Generated
 from facesketch.data.batch import Batch
+from facesketch.devices import pick_device, pick_precision
 from facesketch.distributed import ALONE, Ranks
 from facesketch.disturbances import Disturbances
-from facesketch.errors import ConfigError, NonFiniteLossError
+from facesketch.errors import NonFiniteLossError
 from facesketch.image_pool import ImagePool
 
 
@@ -42,62 +42,6 @@ def schedule_text(config: TrainConfig, num_steps: int) -> str:
         f"{config.learning_rate:g} up to step {first}, then linearly down to "
         f"{config.learning_rate * last:.2g} in step {num_steps - 1}"
     )
-
-
-def pick_device(name: str, ranks: Ranks = ALONE) -> torch.device:
-    """Turn the `device` setting into a device; auto takes CUDA, then MPS, then the CPU.
-
-    Several ranks get a GPU each, or share the CPU.
-
-    Raises:
-        ConfigError: If this machine or this build of torch has no such device.
-    """
-    if ranks.size > 1:
-        return _device_of_rank(name, ranks)
-    if name != "auto":
-        device = torch.device(name)
-        here = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
-        if (device.index or 0) >= here.get(device.type, 1):
-            raise ConfigError(f"device {name} is not there; leave --device out to take what is.")
-        return device
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _device_of_rank(name: str, ranks: Ranks) -> torch.device:
-    num_gpus = torch.cuda.device_count()
-    if name == "cpu" or (name == "auto" and not num_gpus):
-        return torch.device("cpu")
-    if name not in ("auto", "cuda"):
-        raise ConfigError(
-            f"{ranks.size} processes cannot train on device {name}; give --device cuda for a GPU "
-            "each, or --device cpu."
-        )
-    if ranks.local_rank >= num_gpus:
-        raise ConfigError(
-            f"this machine has {num_gpus} GPUs, too few for process {ranks.local_rank + 1}; start "
-            "one for each GPU, or give --device cpu."
-        )
-    return torch.device("cuda", ranks.local_rank)
-
-
-def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Turn the `precision` setting into a dtype.
-
-    auto is bfloat16 only where the hardware gains by it: on CPUs without it, it is emulated and 1.3
-    to 4 times slower than float32.
-    """
-    if name != "auto":
-        return torch.bfloat16 if name == "bfloat16" else torch.float32
-    if device.type == "cuda":
-        with torch.cuda.device(device):  # what is asked of is the current one
-            fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        fast = gains_by_bfloat16()
-    else:
-        fast = False
-    return torch.bfloat16 if fast else torch.float32
 
 
 class TrainState:

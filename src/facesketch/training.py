@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 
 from facesketch import checkpoint, distributed, run_folder
+from facesketch.allocator import keep_freed_memory
 from facesketch.config import TrainConfig
 from facesketch.data.batch import Batch
 from facesketch.data.broken import BrokenImages
@@ -27,6 +28,7 @@ from facesketch.data.dataset import (
     make_loader,
 )
 from facesketch.data.pens import has_all_styles
+from facesketch.devices import device_text, free_bytes, idle_text, pick_device
 from facesketch.distributed import Ranks
 from facesketch.errors import (
     CheckpointError,
@@ -35,12 +37,20 @@ from facesketch.errors import (
 )
 from facesketch.failures import explain_failures
 from facesketch.init_weights import load_networks, load_teacher
+from facesketch.loss_plot import write_loss_plot
+from facesketch.memory import estimate_step_bytes, share_of_rank
 from facesketch.run_log import RunLog, StepProgress
 from facesketch.samples import Samples
-from facesketch.train_state import TrainState, all_pools, new_schedule_text, pick_device
+from facesketch.train_state import TrainState, all_pools, new_schedule_text
 from facesketch.validation import Validation
 
 Reason = Literal["finished", "time is up", "interrupted"]
+
+CHECKPOINT_SECONDS = 600.0
+"""A checkpoint is written after this time, too: 500 steps may take most of an hour."""
+
+EARLY_SAMPLES = (50, 100, 200)
+"""Steps after which pictures are written beside every `sample_every`: the first show most."""
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +119,7 @@ def train(
             reads images or takes part was killed.
     """
     started = time.monotonic()
+    keep_freed_memory()
     config = config.from_anywhere()
     domains = domains or find_domains(config)
     assert domains is not None  # noqa: S101  # only the val split may be missing
@@ -148,6 +159,7 @@ class _Loop:
         self.ranks = state.ranks
         self.domains = domains
         self.started = started
+        self.last_saved = time.monotonic()
         self.broken = BrokenImages(domains)
         self.validation = Validation(run)
         self.stop_signal = False
@@ -220,6 +232,7 @@ class _Loop:
         samples = Samples(self.config, shown)
         if self.ranks.is_first:
             run_folder.save_settings(self.run, self.config)
+            self._tell_plan()
         with (
             RunLog(self.run, self.state.step) if self.ranks.is_first else nullcontext() as run_log,
             StepProgress(self.state.step, self.state.num_steps) as bar,
@@ -243,6 +256,30 @@ class _Loop:
                     return self._outcome(reason)
         raise AssertionError("the loader ended before the last step")
 
+    def _tell_plan(self) -> None:
+        """Say what is trained on what, and what may go wrong with it."""
+        device = self.state.device
+        _log.info(
+            "Training on %s, with %s photos and %s sketches: steps %s to %s.",
+            device_text(device, self.state.precision),
+            f"{len(self.domains.photos):,}",
+            f"{len(self.domains.sketches):,}",
+            f"{self.state.step + 1:,}",
+            f"{self.state.num_steps:,}",
+        )
+        if idle := idle_text(device, self.ranks):
+            _log.warning(idle)
+        needed = estimate_step_bytes(share_of_rank(self.config, self.ranks.size))
+        free = free_bytes(device)
+        if free is not None and needed > free:
+            _log.warning(
+                "A step needs about %.1f GiB, and %.1f are free: it may run out of memory. "
+                "--accumulate %d would need less.",
+                needed / 2**30,
+                free / 2**30,
+                2 * self.config.accumulate,
+            )
+
     def _finish_step(
         self,
         values: dict[str, float],
@@ -259,9 +296,11 @@ class _Loop:
         reason = self._stop_reason(is_put_off=must_validate and not has_validated)
         if run_log and (step % self.config.log_every == 0 or self._is_over):
             run_log.write(step, values | bar.speed(self.config.batch_size))
-        if step % self.config.sample_every == 0 or self._is_over:
+        if step % self.config.sample_every == 0 or step in EARLY_SAMPLES or self._is_over:
             self._save_samples(samples)
-        must_save = step % self.config.checkpoint_every == 0
+        is_late = time.monotonic() - self.last_saved >= CHECKPOINT_SECONDS
+        is_late = any(self.ranks.collect([True] if is_late else []))
+        must_save = step % self.config.checkpoint_every == 0 or is_late
         if must_save or has_validated or reason is not None:
             self._save()
         return reason
@@ -319,9 +358,11 @@ class _Loop:
     def _save_samples(self, samples: Samples) -> None:
         if self.ranks.is_first:
             samples.save(self.run, self.state)
+            write_loss_plot(self.run)
 
     def _save(self) -> Path:
         """Write a checkpoint from the first rank, with the pools of all; every rank must call."""
+        self.last_saved = time.monotonic()
         state = self.state.state_dict()
         pools = self.ranks.gather_on_first(state["pools"])
         if not self.ranks.is_first:

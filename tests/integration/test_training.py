@@ -28,7 +28,7 @@ from train_helpers import (
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
-from facesketch import checkpoint  # noqa: E402
+from facesketch import checkpoint, training  # noqa: E402
 from facesketch.data.batch import Batch  # noqa: E402
 from facesketch.data.dataset import find_domains  # noqa: E402
 from facesketch.data.sampler import Pen, StepSampler  # noqa: E402
@@ -187,6 +187,38 @@ def test_the_settings_a_run_writes_start_the_same_run_again(
     assert_same_end(again, six_steps)
 
 
+def test_a_run_says_what_it_trains_on_and_with_what_it_may_run_out_of(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="facesketch")
+    monkeypatch.setattr(training, "free_bytes", lambda _device: 1)
+    train(tiny_config(data=data, out=tmp_path / "run", steps=1))
+    assert (
+        "Training on the CPU, 1 thread, float32, with 5 photos and 4 sketches: steps 1 to 1."
+        in caplog.messages
+    )
+    assert any("--accumulate 2 would need less." in message for message in caplog.messages)
+
+
+def test_the_first_steps_are_shown_and_time_makes_checkpoints_too(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    monkeypatch.setattr(training, "EARLY_SAMPLES", (2,))
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    train(tiny_config(data=data, out=run, steps=4, keep_checkpoints=9))
+    shown = [path.name for path in sorted((run / "samples").iterdir())]
+    assert shown == ["step-00000002.png", "step-00000004.png"]
+    assert (run / "losses.png").is_file()
+    assert [checkpoint.step_of(path) for path in checkpoint.list_checkpoints(run)] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+
+
 def test_a_dry_run_prints_the_plan_and_writes_nothing(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -201,7 +233,7 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
         f"images 5 photos in {data / 'train' / 'photos'}",
         f"4 sketches in {data / 'train' / 'sketches'}",
         "steps 1,500",
-        "device cpu, float32",
+        "device the CPU, 1 thread, float32",
     }
     for word in ("gen_photo2sketch", "gen_sketch2photo", "disc_photo", "disc_sketch"):
         assert any(line.startswith(word) and "parameters" in line for line in lines)
@@ -361,10 +393,11 @@ def test_a_real_process_answers_an_error_with_one_line_and_no_traceback(tmp_path
 def test_losses_follow_the_golden_curve(data: Path, tmp_path: Path) -> None:
     """To change what training computes on purpose: `python tests/train_helpers.py`.
 
-    Other CPUs round otherwise, and each step builds on the rounding of those before it.
+    Other CPUs round otherwise, and each step makes some ten times as much of it: Adam's first ones
+    go by the signs of gradients.
     """
     expected = json.loads(GOLDEN.read_text(encoding="utf-8"))
     seen = loss_curve(data, tmp_path / "run")
-    assert len(seen) == len(expected) == 5
+    assert len(seen) == len(expected) == 3
     for step, (values, wanted) in enumerate(zip(seen, expected, strict=True), start=1):
-        assert values == pytest.approx(wanted, rel=step * 1e-3), f"step {step}"
+        assert values == pytest.approx(wanted, rel=10.0 ** (step - 5)), f"step {step}"

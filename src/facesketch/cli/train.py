@@ -96,10 +96,9 @@ def run_train(
     except ImportError as error:
         raise MissingExtraError("facesketch train", "train") from error
     from facesketch import checkpoint, run_folder, training  # noqa: PLC0415
-    from facesketch.allocator import keep_freed_memory  # noqa: PLC0415
     from facesketch.data.dataset import find_domains  # noqa: PLC0415
+    from facesketch.devices import pick_device  # noqa: PLC0415
     from facesketch.distributed import Ranks  # noqa: PLC0415
-    from facesketch.train_state import pick_device  # noqa: PLC0415
 
     saved = None
     if resume is None:
@@ -132,7 +131,6 @@ def run_train(
             _print_plan(settings, domains, ranks, is_new=saved is None)
         return
     del saved  # a checkpoint may be large
-    keep_freed_memory()
     outcome = training.train(settings, resume=resume, domains=domains)
     if ranks.is_first:
         _print_outcome(outcome)
@@ -168,9 +166,15 @@ def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks, *, is_new
     """Print what the training would be, or raise what would end it before its first step."""
     from facesketch.cyclegan import CycleGAN  # noqa: PLC0415
     from facesketch.data.pens import make_pens  # noqa: PLC0415
+    from facesketch.devices import (  # noqa: PLC0415
+        device_text,
+        idle_text,
+        pick_device,
+        pick_precision,
+    )
     from facesketch.init_weights import load_networks, load_teacher  # noqa: PLC0415
-    from facesketch.memory import estimate_step_bytes  # noqa: PLC0415
-    from facesketch.train_state import pick_device, pick_precision, schedule_text  # noqa: PLC0415
+    from facesketch.memory import estimate_step_bytes, share_of_rank  # noqa: PLC0415
+    from facesketch.train_state import schedule_text  # noqa: PLC0415
     from facesketch.training import count_steps  # noqa: PLC0415
     from facesketch.validation.plan import plan_text  # noqa: PLC0415
 
@@ -194,15 +198,13 @@ def _print_plan(settings: TrainConfig, domains: Domains, ranks: Ranks, *, is_new
     click.echo(f"  steps              {num_steps:,}")
     click.echo(f"  validation         {plan_text(settings, domains)}")
     click.echo(f"  learning rate      {schedule_text(settings, num_steps)}")
-    precision = str(pick_precision(settings.precision, device)).removeprefix("torch.")
-    click.echo(f"  device             {device}, {precision}")
+    precision = pick_precision(settings.precision, device)
+    click.echo(f"  device             {device_text(device, precision)}")
+    if idle := idle_text(device, ranks):
+        click.echo(f"                     {idle}")
     if ranks.size > 1:
         click.echo(f"  processes          {ranks.size}, each with an equal share of the batch")
-    share = {
-        "batch_size": settings.batch_size // ranks.size,
-        "pool_size": -(-settings.pool_size // ranks.size),
-    }
-    gib = estimate_step_bytes(settings.model_copy(update=share)) / 2**30
+    gib = estimate_step_bytes(share_of_rank(settings, ranks.size)) / 2**30
     click.echo(f"  memory of a step   about {gib:.1f} GiB, give or take a quarter")
 
 

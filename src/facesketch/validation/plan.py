@@ -60,14 +60,16 @@ def why_not(config: TrainConfig, domains: Domains | None) -> str | None:
     too_few = _too_few(config, domains)
     if too_few is not None:
         return too_few
+    from facesketch.evaluation.mobilenet import INSTALL_LINE, weights_path  # noqa: PLC0415
+
     try:
         import facesketch.validation.measure  # noqa: PLC0415
         import facesketch.validation.plot  # noqa: F401, PLC0415
-        from facesketch.evaluation.mobilenet import weights_path  # noqa: PLC0415
 
         weights_path()
     except ImportError:
-        return str(MissingExtraError("measuring", "train,evaluate"))
+        needed = str(MissingExtraError("measuring", "train,evaluate"))
+        return f"{needed}, and  {INSTALL_LINE}"
     except MissingPackageError as error:
         return str(error)
     return None
