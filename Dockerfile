@@ -1,5 +1,5 @@
 # The studio and its API:  docker build -t facesketch . && docker run --rm -p 8000:8000 \
-#     -e FACESKETCH_API_KEY=a-long-secret --read-only facesketch
+#     -e FACESKETCH_API_KEY=a-long-secret-key --read-only facesketch
 # docs/how-to/serving.md says more. No torch, no compiler, no root.
 FROM python:3.13-slim AS build
 WORKDIR /src
@@ -15,6 +15,9 @@ USER 10001
 ENV FACESKETCH_HOST=0.0.0.0 FACESKETCH_PORT=8000 PYTHONUNBUFFERED=1
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["/facesketch/bin/python", "-c", \
-    "import os, urllib.request as u; \
-     u.urlopen(f'http://127.0.0.1:{os.environ[\"FACESKETCH_PORT\"]}/readyz', timeout=4)"]
+    "import http.client, os; \
+     port = int(os.environ['FACESKETCH_PORT']); \
+     connection = http.client.HTTPConnection('127.0.0.1', port, timeout=4); \
+     connection.request('GET', '/readyz'); \
+     raise SystemExit(connection.getresponse().status != 200)"]
 ENTRYPOINT ["/facesketch/bin/facesketch", "serve"]

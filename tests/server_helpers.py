@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+START_TIMEOUT_S = 120.0
 SAMPLES = Path(__file__).parents[1] / "src" / "facesketch" / "samples"
 
 
@@ -45,7 +47,10 @@ class Server:
             text=True,
         )
         assert self.process.stdout is not None
+        timer = threading.Timer(START_TIMEOUT_S, self.process.kill)
+        timer.start()
         line = self.process.stdout.readline()
+        timer.cancel()
         if "http://" not in line:
             raise AssertionError(f"the server did not start: {self.stop()}")
         self.port = int(line.split("127.0.0.1:")[1].split("/")[0])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 STUDIO = ROOT / "deploy" / "ray.yaml"
 PORT = 8471
-KEY = "a-long-secret"
+KEY = "a-long-secret-key"
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +134,29 @@ def test_the_studio_answers_from_two_nodes(cluster: Any) -> None:
     form = body + encoded() + b"\r\n--b--\r\n"
     assert ask("/api/v1/convert", form, elsewhere)[0] == 401
     assert ask("/api/v1/convert", form, elsewhere, Authorization=f"Bearer {KEY}")[0] == 200
+
+
+def test_headers_with_underscores_are_not_taken_for_those_with_dashes() -> None:
+    from facesketch.server.on_ray import DashedHeaders  # noqa: PLC0415
+
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        seen.update(environ)
+        start_response("200 OK", [])
+        return [b"seen"]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b""}
+
+    async def send(_message: dict[str, Any]) -> None:
+        pass
+
+    headers = [(b"x-forwarded-for", b"203.0.113.9"), (b"x_forwarded_for", b"127.0.0.1")]
+    scope = {"type": "http", "http_version": "1.1", "method": "GET", "path": "/"}
+    scope |= {"query_string": b"", "headers": headers}
+    asyncio.run(DashedHeaders(application)(scope, receive, send))
+    assert seen["HTTP_X_FORWARDED_FOR"] == "203.0.113.9"
 
 
 def deploy(cluster: Any) -> None:

@@ -30,6 +30,14 @@ def test_every_endpoint_is_described(app: Flask, client: FlaskClient) -> None:
     assert {rule.rule for rule in app.url_map.iter_rules()} - pages == described
 
 
+def test_whatever_needs_the_key_may_be_refused_for_wrong_ones(client: FlaskClient) -> None:
+    paths = client.get("/api/openapi.json").get_json()["paths"]
+    for path in ("/api/v1/convert", "/api/v1/batch", "/convert"):
+        assert {"400", "401", "429", "500"} <= set(paths[path]["post"]["responses"])
+    for path in ("/api/v1/models", "/metrics"):
+        assert {"401", "429", "500"} <= set(paths[path]["get"]["responses"])
+
+
 def contradictions(server: Server, *options: str) -> str:
     """Send what the document allows, and what it forbids; say what was answered otherwise."""
     done = subprocess.run(

@@ -8,13 +8,14 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from facesketch.errors import ConfigError
 from facesketch.server.config import ServerConfig, build_config, is_loopback
 from server_helpers import encoded, form
 
 CONVERT = "/api/v1/convert"
-KEY = "a-long-secret"
+KEY = "a-long-secret-key"
 EVERYWHERE = "0.0.0.0"  # noqa: S104
 ELSEWHERE = {"environ_base": {"REMOTE_ADDR": "203.0.113.9"}}
 
@@ -29,6 +30,7 @@ def test_every_answer_carries_the_headers(client: FlaskClient, path: str) -> Non
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Permissions-Policy"].startswith("camera=(self)")
     assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
 
 
 def test_results_are_not_kept_by_caches(client: FlaskClient) -> None:
@@ -58,7 +60,11 @@ def test_without_a_key_only_this_machine_is_served(client: FlaskClient, path: st
     assert "FACESKETCH_API_KEY" in answer.get_json(force=True)["detail"]
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+@pytest.mark.parametrize(
+    "header",
+    ["Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Prefix",
+     "X-Forwarded-Proto", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP"],
+)  # fmt: skip
 def test_a_client_behind_an_unknown_proxy_is_not_this_machine(
     client: FlaskClient, header: str
 ) -> None:
@@ -89,7 +95,7 @@ def test_the_studio_asks_strangers_for_a_key_where_there_is_one(
     assert f'"needs_key": {str(needs_key).lower()}' in page
 
 
-def test_with_a_key_others_need_it(make_app: Callable[..., Flask]) -> None:
+def test_other_machines_need_the_key_where_there_is_one(make_app: Callable[..., Flask]) -> None:
     client = make_app(api_key=KEY).test_client()
     for given in (
         "",
@@ -136,9 +142,9 @@ def test_keys_cannot_be_guessed_at_leisure(make_app: Callable[..., Flask]) -> No
     assert statuses[:20] == [401] * 20
     assert statuses[20:] == [429] * 5
     right = {"Authorization": f"Bearer {KEY}"}
-    assert client.get("/api/v1/models", headers=right, **ELSEWHERE).status_code == 429
-    another = {"REMOTE_ADDR": "198.51.100.7"}
-    assert client.get("/api/v1/models", headers=right, environ_base=another).status_code == 200
+    assert client.get("/api/v1/models", headers=right, **ELSEWHERE).status_code == 200, (
+        "others at the same address may have the right one"
+    )
 
 
 def test_no_forwarded_header_makes_a_client_one_of_this_machine(
@@ -167,11 +173,37 @@ def test_who_asks_through_a_proxy_is_limited_by_its_header(make_app: Callable[..
             **form(encoded()),
         ).status_code
 
-    assert [ask("172.17.0.1", "203.0.113.1"), ask("172.17.0.1", "203.0.113.2")] == [200, 200]
-    assert ask("172.17.0.1", "203.0.113.1") == 429
-    assert [ask("8.8.8.8", "1.1.1.1"), ask("8.8.8.8", "1.1.1.2")] == [200, 429], (
-        "who is not in the private network is no proxy of ours"
-    )
+    for number, proxy in enumerate(["172.17.0.1", "::ffff:172.17.0.1", "100.64.0.7"]):
+        one, other = f"203.0.{number}.1", f"203.0.{number}.2"
+        assert [ask(proxy, one), ask(proxy, other), ask(proxy, one)] == [200, 200, 429], proxy
+    for stranger in ("8.8.8.8", "::ffff:9.9.9.9"):
+        assert [ask(stranger, "1.1.1.1"), ask(stranger, "1.1.1.2")] == [200, 429], (
+            "who is not in the private network is no proxy of ours"
+        )
+
+
+def test_behind_a_proxy_with_a_port_the_page_is_our_own(make_app: Callable[..., Flask]) -> None:
+    client = make_app(proxies=1, public=True).test_client()
+
+    def ask(host: str) -> int:
+        headers = {"X-Forwarded-Host": host, "X-Forwarded-Proto": "https"}
+        headers |= {"Origin": "https://studio.example:8443"}
+        return client.post(CONVERT, headers=headers, **form(encoded())).status_code
+
+    assert [ask("studio.example:8443"), ask("studio.example")] == [200, 403]
+
+
+def test_behind_a_proxy_the_studio_may_stand_below_a_path(make_app: Callable[..., Flask]) -> None:
+    client = make_app(proxies=1, public=True).test_client()
+
+    def ask(proxy: str, path: str) -> TestResponse:
+        headers = {"X-Forwarded-Prefix": "/faces"}
+        return client.get(path, headers=headers, environ_base={"REMOTE_ADDR": proxy})
+
+    assert b'src="/faces/static/studio.js"' in ask("172.17.0.1", "/").data
+    assert b'src="/static/studio.js"' in ask("8.8.8.8", "/").data, "no proxy of ours"
+    document = ask("172.17.0.1", "/api/openapi.json").get_json()
+    assert document["servers"] == [{"url": "/faces"}]
 
 
 def test_clients_elsewhere_are_limited_each_on_its_own(make_app: Callable[..., Flask]) -> None:
@@ -207,6 +239,21 @@ def test_every_picture_of_a_batch_counts(make_app: Callable[..., Flask]) -> None
     assert ask(4) == 422, "it could never pass"
 
 
+def test_what_a_busy_server_refuses_does_not_count(make_app: Callable[..., Flask]) -> None:
+    app = make_app(public=True, rate_limit=1, max_pending=1)
+    engine = app.extensions["facesketch"].engine
+
+    def ask() -> int:
+        return app.test_client().post(CONVERT, **form(encoded()), **ELSEWHERE).status_code
+
+    with engine.turnstile.admitted(lambda: False):
+        assert ask() == 503
+    engine.untaken_bytes = lambda: 10**9
+    assert ask() == 503
+    engine.untaken_bytes = lambda: 0
+    assert [ask(), ask()] == [200, 429]
+
+
 @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.168.1.5", "studio.example"])
 def test_a_server_that_others_can_reach_needs_a_key_or_a_word(host: str) -> None:
     with pytest.raises(ConfigError, match="--api-key"):
@@ -215,7 +262,7 @@ def test_a_server_that_others_can_reach_needs_a_key_or_a_word(host: str) -> None
     assert build_config({"host": host, "api_key": KEY}, {}).api_key
 
 
-def test_so_does_one_behind_a_proxy() -> None:
+def test_a_server_behind_a_proxy_needs_a_key_or_a_word() -> None:
     with pytest.raises(ConfigError, match="behind a proxy"):
         build_config({"proxies": 1}, {})
 
@@ -230,7 +277,7 @@ def test_settings_come_from_the_environment_and_options_win() -> None:
     ("settings", "named"),
     [
         ({"port": "x"}, "port"),
-        ({"api_key": "short"}, "--api-key"),
+        ({"api_key": "fifteen-letters"}, "--api-key.*16 or more.*token_urlsafe"),
         ({"max_pending": 0}, "--max-pending"),
     ],
 )
@@ -249,5 +296,5 @@ def test_the_key_is_not_shown() -> None:
      ("::ffff:127.0.0.1", True), (EVERYWHERE, False), ("10.0.0.1", False), ("", False),
      ("localhost.example", False)],
 )  # fmt: skip
-def test_loopback(host: str, expected: bool) -> None:
+def test_only_what_means_this_machine_is_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -25,14 +25,17 @@ import numpy as np
 import pytest
 from flask import Flask
 from PIL import Image
+from waitress.server import TcpWSGIServer
 
+from facesketch.server import engine, serving
+from facesketch.server.api import gone_check
 from facesketch.server.engine import SPARE_TURNS
 from facesketch.server.services import KEY
-from facesketch.server.serving import make_server
 from server_helpers import Server, encoded
 
 BOUNDARY = "a-boundary"
 CONVERT = "/api/v1/convert"
+API_KEY = "a-long-secret-key"
 REQUEST_LINES = f"POST {CONVERT} HTTP/1.1\r\nHost: localhost\r\n"
 
 
@@ -82,7 +85,7 @@ def large_png() -> bytes:
     return buffer.getvalue()
 
 
-def test_it_says_where_it_is_and_converts(serve: Callable[..., Server]) -> None:
+def test_a_server_says_its_address_and_converts(serve: Callable[..., Server]) -> None:
     server = serve()
     status, data, headers = post(server.port, encoded(), direction="photo2sketch")
     assert (status, headers["Content-Type"], data[:4]) == (200, "image/png", b"\x89PNG")
@@ -145,7 +148,8 @@ def test_who_hangs_up_is_not_converted(make_app: Callable[..., Flask]) -> None:
     body = body_of(encoded(), direction="photo2sketch")
     headers = f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
     request = f"{REQUEST_LINES}{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
-    with listening(app) as port, ExitStack() as turns:
+    with listening(app) as server, ExitStack() as turns:
+        port = server.effective_port
         for _ in range(num_turns):
             ticket = turns.enter_context(turnstile.admitted(lambda: False))
             turns.enter_context(turnstile.turn(ticket))
@@ -165,13 +169,13 @@ def test_who_hangs_up_is_not_converted(make_app: Callable[..., Flask]) -> None:
 
 
 @contextmanager
-def listening(app: Flask) -> Iterator[int]:
-    """Serve in a thread of this process, on the port that is yielded."""
-    server = make_server(app)
+def listening(app: Flask) -> Iterator[TcpWSGIServer]:
+    """Serve in a thread of this process."""
+    server = serving.make_server(app)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        yield server.effective_port
+        yield server
     finally:
         server.task_dispatcher.shutdown()
         server.trigger.pull_trigger(server.close)  # by its own thread, which waits for its sockets
@@ -179,11 +183,105 @@ def listening(app: Flask) -> Iterator[int]:
         assert not thread.is_alive()
 
 
+def uploads(server: TcpWSGIServer) -> list[Any]:
+    """Return what has come in of requests that are not whole yet."""
+    requests = [channel.request for channel in list(server.active_channels.values())]
+    bodies = [request.body_rcv for request in requests if request is not None]
+    return [body for body in bodies if body is not None]
+
+
+def connected(server: TcpWSGIServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.effective_port), timeout=30)
+
+
 def wait_until(is_so: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("key", [API_KEY, "a-wrong-secret-key", None])
+def test_no_upload_is_kept_of_a_client_without_the_key(
+    make_app: Callable[..., Flask], key: str | None
+) -> None:
+    body = body_of(encoded() + bytes(3_000_000), direction="photo2sketch")
+    lines = [
+        f"POST {CONVERT} HTTP/1.1",
+        "Host: studio.example",
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}",
+        f"Content-Length: {len(body)}",
+        *([f"Authorization: Bearer {key}"] if key else []),
+    ]
+    with listening(make_app(port=0, api_key=API_KEY)) as server, connected(server) as connection:
+        connection.sendall("\r\n".join([*lines, "", ""]).encode() + body[:-1])
+        wait_until(lambda: [upload.remain for upload in uploads(server)] == [1])
+        (upload,) = uploads(server)
+        assert len(upload) == (len(body) - 1 if key == API_KEY else 0)
+        connection.sendall(body[-1:])
+        assert int(connection.recv(12).split()[1]) == (200 if key == API_KEY else 401)
+
+
+@pytest.mark.parametrize(
+    "sent", ["POST / HTT", f"{REQUEST_LINES}Content-Length: 1000\r\n\r\nhalf"], ids=["head", "body"]
+)
+def test_a_request_that_comes_in_too_slowly_is_given_up(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch, sent: str
+) -> None:
+    monkeypatch.setattr(serving, "SLOWNESS_S", 0.5)
+    with listening(make_app(port=0)) as server, connected(server) as connection:
+        connection.sendall(sent.encode())
+        assert received(connection) == b""
+
+
+def test_answers_that_clients_do_not_take_are_bounded(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app(port=0)
+    parts = app.extensions[KEY]
+
+    @app.get("/much")
+    def much() -> bytes:
+        return bytes(40_000_000)
+
+    with listening(app) as server:
+        port = server.effective_port
+        with connected(server) as connection:
+            connection.sendall(b"GET /much HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_until(lambda: parts.engine.untaken_bytes() > 1_000_000)
+            monkeypatch.setattr(engine, "MAX_UNTAKEN_BYTES", 1_000_000)
+            status, _, headers = post(port, encoded())
+            assert (status, headers["Retry-After"]) == (503, "5")
+            with monkeypatch.context() as hurry:
+                hurry.setattr(serving, "SLOWNESS_S", 0.0)
+                hurry.setattr(serving, "LEAST_RATE", 1e12)
+                wait_until(lambda: parts.engine.untaken_bytes() == 0)
+            assert post(port, encoded())[0] == 200
+
+
+def test_all_addresses_of_ipv6_are_those_of_ipv4_too(make_app: Callable[..., Flask]) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this system has no IPv6")
+    with listening(make_app(port=0, host="::", public=True)) as server:
+        for host in ("127.0.0.1", "[::1]"):
+            assert get(f"http://{host}:{server.effective_port}/healthz")
+
+
+@pytest.mark.skipif(not hasattr(socket, "MSG_DONTWAIT"), reason="Windows has no gunicorn")
+def test_under_gunicorn_it_is_seen_that_a_client_has_left() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        is_gone = gone_check({"gunicorn.socket": ours})
+        assert not is_gone()
+        theirs.send(b"another request")
+        assert not is_gone()
+        ours.recv(100)
+        theirs.close()
+        assert is_gone()
+        ours.close()
+        assert is_gone()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
@@ -208,7 +306,8 @@ def test_a_signal_lets_it_finish_what_is_in(
     stopping.set()
     server.process.send_signal(number)
     for thread in threads:
-        thread.join()
+        thread.join(60)
+        assert not thread.is_alive()
     assert set(answers) <= {200, 503}  # who asked again at that moment came too late
     assert answers.count(200) >= 3
     assert server.process.wait(30) == 0
@@ -253,7 +352,7 @@ def test_what_cannot_be_served_is_said_in_a_sentence(
 
 @pytest.mark.dev
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_the_gunicorn_command_of_the_readme(
+def test_the_gunicorn_command_of_the_guide_serves(
     weights_dir: Path, tmp_path: Path, secure: bool
 ) -> None:
     options: list[str] = []

@@ -21,7 +21,7 @@ def run_serve(open_browser: bool, **options: Any) -> None:
 
     \b
     facesketch serve --open
-    FACESKETCH_API_KEY=a-long-secret facesketch serve --host 0.0.0.0
+    FACESKETCH_API_KEY=a-long-secret-key facesketch serve --host 0.0.0.0
     """  # noqa: D301  # click wants the character itself
     config = build_config(options)
     try:

@@ -6,6 +6,7 @@ import base64
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import zip_longest
 from typing import Any, TypeVar
 
@@ -91,7 +92,8 @@ def models() -> Response:
 def openapi_document() -> Response:
     """Describe the API."""
     parts = services()
-    return jsonify(openapi.document(parts.config, parts.engine.styles))
+    here = {"servers": [{"url": request.root_path or "/"}]}
+    return jsonify(openapi.document(parts.config, parts.engine.styles) | here)
 
 
 @blueprint.get("/metrics")
@@ -165,9 +167,9 @@ def _converted(
 ) -> Iterator[list[Conversion | ProblemError]]:
     """Convert pictures; their turn lasts as long as the answer is made of them, inside."""
     parts = services()
-    parts.gate.count_pictures(len(files))
     is_gone = gone_check(request.environ)
-    with parts.engine.converted(files, options, is_gone, default_format) as conversions:
+    count = partial(parts.gate.count_pictures, len(files))
+    with parts.engine.converted(files, options, is_gone, count, default_format) as conversions:
         results: list[Conversion | ProblemError] = []
         for item in conversions:
             if isinstance(item, Conversion):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 from io import BytesIO
 from typing import IO
 
@@ -13,6 +14,9 @@ from facesketch.server.engine import Engine
 from facesketch.server.metrics import Metrics
 from facesketch.server.security import Gate, TrustedProxies
 from facesketch.server.services import KEY, Services
+
+STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""What Windows may have other types for, in its registry; browsers would not run the page."""
 
 
 class InMemoryRequest(Request):
@@ -42,6 +46,8 @@ def create_app(config: ServerConfig | None = None) -> Flask:
         UsageError: If the device is not there.
     """
     config = build_config({}) if config is None else config
+    for ending, kind in STATIC_TYPES.items():
+        mimetypes.add_type(kind, ending)
     app = Flask(__name__)
     app.request_class = InMemoryRequest
     app.config["MAX_CONTENT_LENGTH"] = config.max_upload_bytes

@@ -34,7 +34,7 @@ class ServerConfig(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 is all of them.")
     port: int = Field(8000, ge=0, le=65535, description="Port; 0 takes a free one.")
     api_key: SecretStr | None = Field(
-        None, description="Key that clients on other machines must send, 8 characters or more."
+        None, description="Key that clients on other machines must send, 16 characters or more."
     )
     public: bool = Field(False, description="Let other machines in without a key.")
     proxies: int = Field(
@@ -86,8 +86,11 @@ class ServerConfig(BaseModel):
     def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
         """A header carries ASCII alone, and whoever guesses should have to guess for long."""
         text = "" if key is None else key.get_secret_value()
-        if key is not None and not re.fullmatch(r"[!-~]{8,}", text):
-            raise ValueError("needs 8 or more letters, digits or signs of ASCII, without spaces")
+        if key is not None and not re.fullmatch(r"[!-~]{16,}", text):
+            raise ValueError(
+                "needs 16 or more letters, digits or signs of ASCII, without spaces; "
+                "python3 -c 'import secrets; print(secrets.token_urlsafe())' makes a key"
+            )
         return key
 
     @model_validator(mode="after")

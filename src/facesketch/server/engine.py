@@ -12,7 +12,8 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,7 +45,7 @@ from facesketch.server.options import (
     ConvertOptions,
     Format,
 )
-from facesketch.server.turnstile import ClientGoneError, Ticket, Turnstile
+from facesketch.server.turnstile import ClientGoneError, OverloadedError, Ticket, Turnstile
 from facesketch.translator import Translator, result_size
 from facesketch.weights_info import DIRECTION_FROM, DIRECTIONS, OPPOSITE, Direction
 
@@ -60,6 +61,9 @@ MAX_SIDE = 32_768
 LARGE_PIXELS = 8_000_000
 """Requests with a larger picture, or larger results together, are converted one at a time, so that
 memory is bounded."""
+
+MAX_UNTAKEN_BYTES = 400_000_000
+"""Nothing is converted while results of more bytes wait for their clients to take them."""
 
 IMAGE_FORMATS: dict[Format, Literal["PNG", "JPEG", "WEBP"]] = {
     "png": "PNG",
@@ -140,8 +144,12 @@ class Engine:
         num_turns = config.num_threads + SPARE_TURNS
         self.turnstile = Turnstile(num_turns, config.max_pending, config.time_limit_s)
         self._limits = _Limits(max_pixels=config.max_pixels, formats=tuple(images.UPLOAD_TYPES))
+        self.untaken_bytes: Callable[[], int] = lambda: 0  # the server that runs this says more
         self._current = threading.local()
         self._will_release = threading.Lock()
+        self._timers: list[threading.Timer] = []
+        # A thread that Python kills at its end, in the middle of a network, takes all down with it.
+        weakref.finalize(self, _end, self._timers)
         self._classifier = DomainClassifier()
         self._wide = _ServingTranslator(config, config.num_threads, self._check_current)
         has_narrow = self._wide.is_cpu and config.num_threads > 1
@@ -161,6 +169,7 @@ class Engine:
         files: Sequence[bytes],
         options: ConvertOptions,
         is_gone: Callable[[], bool],
+        on_admitted: Callable[[], None],
         default_format: Format = "png",
     ) -> Iterator[list[Conversion | Exception]]:
         """Convert the pictures of one request; its turn lasts until the answer is made of them.
@@ -169,22 +178,26 @@ class Engine:
             files: The encoded pictures.
             options: What the request asked for.
             is_gone: Says whether the client has left.
+            on_admitted: Called once the queue has taken the request; may refuse it still.
             default_format: File type of the results unless the options name one.
 
         Yields:
             For each picture what became of it, or why it could not be converted.
 
         Raises:
-            OverloadedError: If the queue is full.
+            OverloadedError: If the queue is full, or clients leave too many results untaken.
             TimeLimitError: If the time was up before the turn.
             ClientGoneError: If the client leaves before all are converted.
         """
         try:
             with self.turnstile.admitted(is_gone, num_pictures=len(files)) as ticket:
+                self._check_untaken()
+                on_admitted()
                 sizes = [_try(partial(self._size, data, options)) for data in files]
                 known = [size for size in sizes if isinstance(size, tuple)]
                 is_large = _is_large(known, options)
                 with self.turnstile.turn(ticket, is_large=is_large) if known else nullcontext():
+                    self._check_untaken()
                     self._current.ticket = ticket
                     try:
                         results = self._convert_each(files, sizes, options, default_format)
@@ -194,10 +207,17 @@ class Engine:
         finally:  # who left may have had a large picture
             self._release_soon()
 
+    def _check_untaken(self) -> None:
+        if self.untaken_bytes() > MAX_UNTAKEN_BYTES:
+            raise OverloadedError(
+                "The server waits for clients to take their results; try again in a moment.", 5
+            )
+
     def _release_soon(self) -> None:
         if self._will_release.acquire(blocking=False):
             timer = threading.Timer(RELEASE_AFTER_S, self._release_memory)
             timer.daemon = True
+            self._timers[:] = [timer]
             timer.start()
 
     def _release_memory(self) -> None:
@@ -287,6 +307,14 @@ class _ServingTranslator(Translator):
         """Run the network, unless nobody waits for the result any more."""
         self._check()
         return super().run(direction, batch)
+
+
+def _end(timers: Iterable[threading.Timer]) -> None:
+    """Let no timer begin, and wait for one that runs."""
+    for timer in timers:
+        timer.cancel()
+        if timer is not threading.current_thread():
+            timer.join()
 
 
 def _try(make: Callable[[], T]) -> T | Exception:

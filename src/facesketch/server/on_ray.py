@@ -5,7 +5,7 @@ Needs the extras `serve` and `ray`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from a2wsgi import WSGIMiddleware
@@ -14,6 +14,17 @@ from ray import serve
 from facesketch.server.app import create_app
 from facesketch.server.config import build_config
 from facesketch.server.serving import SPARE_THREADS, STOP_TIMEOUT_S
+
+
+class DashedHeaders(WSGIMiddleware):  # type: ignore[misc]  # a2wsgi is not there where types are checked
+    """Drops headers with underscores, as waitress does: WSGI takes them for those with dashes."""
+
+    async def __call__(
+        self, scope: Mapping[str, Any], receive: Callable[..., Any], send: Callable[..., Any]
+    ) -> None:
+        """Answer a request of ASGI."""
+        headers = [pair for pair in scope.get("headers", ()) if b"_" not in pair[0]]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
 
 def studio(settings: Mapping[str, Any]) -> serve.Application:
@@ -29,8 +40,8 @@ def studio(settings: Mapping[str, Any]) -> serve.Application:
     config = build_config(settings)
     num_threads = config.max_pending + SPARE_THREADS
 
-    def make_replica() -> WSGIMiddleware:
-        return WSGIMiddleware(create_app(config), workers=num_threads)
+    def make_replica() -> DashedHeaders:
+        return DashedHeaders(create_app(config), workers=num_threads)
 
     deployment = serve.deployment(
         serve.ingress(make_replica)(),

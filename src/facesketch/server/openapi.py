@@ -19,6 +19,7 @@ from facesketch.server.options import (
 )
 
 PROBLEMS = {
+    400: "The request cannot be read.",
     401: "A key is needed.",
     403: "The server is closed to other machines, or the request comes from another site's page.",
     406: "No media type that the client accepts is there.",
@@ -26,8 +27,10 @@ PROBLEMS = {
     415: "The file is no picture of a kind that is read, or the request is no multipart form.",
     422: "A field is missing, unknown or has a bad value, the picture is broken, or the results "
     "would have too many pixels.",
-    429: "The client has converted too many pictures in the last minute.",
-    503: "The queue is full, or the server is stopping.",
+    429: "The client has converted too many pictures in the last minute, or sent too many wrong "
+    "keys.",
+    500: "The server failed; its log says why.",
+    503: "The queue is full, clients leave too many results untaken, or the server is stopping.",
     504: "Waiting and converting took too long.",
 }
 """What a conversion may be answered instead of a result."""
@@ -157,7 +160,9 @@ def _readings() -> dict[str, Any]:
     }
     anything = {"type": "object"}
     return {
-        "/api/v1/models": _get("models", "Which generators there are", _json("Models"), 401, 403),
+        "/api/v1/models": _get(
+            "models", "Which generators there are", _json("Models"), 401, 403, 429
+        ),
         "/api/openapi.json": _get(
             "openapi", "This document", {"application/json": {"schema": anything}}
         ),
@@ -176,6 +181,7 @@ def _readings() -> dict[str, Any]:
             {"text/plain": {"schema": {"type": "string"}}},
             401,
             403,
+            429,
         ),
     }
 
@@ -186,7 +192,7 @@ def _get(operation: str, summary: str, content: dict[str, Any], *problems: int) 
         "get": {
             "operationId": operation,
             "summary": summary,
-            "responses": responses | _problems(*problems),
+            "responses": responses | _problems(*problems, 500),
         }
     }
 

@@ -27,17 +27,21 @@ CLOSED_ENDPOINTS = frozenset(
 """What needs the key: what converts, or tells of others' requests."""
 
 FORWARDED_HEADERS = (
-    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP",
-    "CF-Connecting-IP", "True-Client-IP",
+    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Prefix",
+    "X-Forwarded-Proto", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP",
 )  # fmt: skip
 """What proxies and tunnels add: a request with one of these comes from elsewhere."""
 
 WRONG_KEYS_PER_MINUTE = 20
 
+SHARED_SPACE = ipaddress.ip_network("100.64.0.0/10")
+"""Private in all but name: Tailscale's addresses, and those of pods in some clusters (RFC 6598)."""
+
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; manifest-src 'self'; "
-    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
+    "img-src 'self' blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
     "Referrer-Policy": "no-referrer",
@@ -63,7 +67,7 @@ class Gate:
         """
         if request.method == "POST" and not _is_own_page(request):
             raise ProblemError(403, "Pages of other sites may not convert here.")
-        if request.endpoint not in CLOSED_ENDPOINTS or self.is_open(request):
+        if request.endpoint not in CLOSED_ENDPOINTS or self.lets_in(request):
             return
         if self._config.api_key is None:
             raise ProblemError(
@@ -71,19 +75,10 @@ class Gate:
                 "This server answers only the machine that it runs on, by the name localhost; its "
                 f"owner can set {ENVIRONMENT_PREFIX}API_KEY to let others in.",
             )
-        authorization = request.authorization
-        is_bearer = authorization is not None and authorization.type == "bearer"
-        given = authorization.token if authorization and is_bearer else None
-        expected = self._config.api_key.get_secret_value()
-        client = _client(request)
-        if given and not self._limiter.test(self._wrong_keys, "key", client):
+        if _key(request) and not self._limiter.hit(self._wrong_keys, "key", _client(request)):
             raise ProblemError(
                 429, "Too many wrong keys; wait a minute.", headers={"Retry-After": "60"}
             )
-        if hmac.compare_digest((given or "").encode(), expected.encode()):
-            return
-        if given:
-            self._limiter.hit(self._wrong_keys, "key", client)
         raise ProblemError(
             401,
             "This server asks for a key; send it as 'Authorization: Bearer KEY'.",
@@ -114,6 +109,13 @@ class Gate:
             headers={"Retry-After": str(wait_s)},
         )
 
+    def lets_in(self, asked: Request) -> bool:
+        """Say whether a client may convert, by the headers of its request alone."""
+        key = self._config.api_key
+        right = "" if key is None else key.get_secret_value()
+        has_key = bool(right) and hmac.compare_digest(_key(asked).encode(), right.encode())
+        return has_key or self.is_open(asked)
+
     def is_open(self, asked: Request) -> bool:
         """Say whether a client may convert without a key."""
         return self._config.public or self.is_local(asked)
@@ -137,14 +139,14 @@ class TrustedProxies:
 
     def __init__(self, app: WSGIApplication, num_proxies: int) -> None:
         self._direct = app
-        self._proxied = ProxyFix(app, x_for=num_proxies, x_proto=num_proxies, x_host=num_proxies)
+        self._proxied = ProxyFix(
+            app, x_for=num_proxies, x_proto=num_proxies, x_host=num_proxies, x_prefix=num_proxies
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        try:
-            is_near = ipaddress.ip_address(environ.get("REMOTE_ADDR") or "").is_private
-        except ValueError:
-            is_near = False
+        address = _address(environ.get("REMOTE_ADDR") or "")
+        is_near = address is not None and (address.is_private or address in SHARED_SPACE)
         return (self._proxied if is_near else self._direct)(environ, start_response)
 
 
@@ -168,6 +170,13 @@ def _is_own_page(asked: Request) -> bool:
     return origin is None or origin.partition("://")[2] == asked.host
 
 
+def _key(asked: Request) -> str:
+    """Return the key that a request brings, empty if none."""
+    authorization = asked.authorization
+    is_bearer = authorization is not None and authorization.type == "bearer"
+    return (authorization.token if authorization and is_bearer else None) or ""
+
+
 def _host_name(host: str) -> str:
     """Take the port off a Host header; what is none comes back as it is."""
     if host.startswith("["):
@@ -177,11 +186,16 @@ def _host_name(host: str) -> str:
 
 def _client(asked: Request) -> str:
     """Name who asks: an IPv4 address, or the network of an IPv6 one, which a client owns whole."""
-    text = asked.remote_addr or "unknown"
+    address = _address(asked.remote_addr or "")
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(address or asked.remote_addr or "unknown")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Read an address, ::ffff:192.0.2.1 as the IPv4 one that it stands for; None if it is none."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return text
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return text
+        return None
+    return getattr(address, "ipv4_mapped", None) or address

@@ -9,11 +9,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from types import FrameType
+from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
+from waitress.buffers import OverflowableBuffer
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer, create_server
 from waitress.task import ErrorTask
 
@@ -27,6 +31,8 @@ log = logging.getLogger(__name__)
 SPARE_THREADS = 8  # for pages, and for refusing what is beyond the queue's bound
 SPARE_CONNECTIONS = 64  # that are open but ask nothing; each may hold a request that still comes in
 SPARE_BYTES = 64_000  # around the picture in a request; the application refuses the rest in JSON
+LEAST_RATE = 20_000  # bytes/s at which requests must come in, and answers be taken
+SLOWNESS_S = 30.0  # that each may take longer
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STOP_TIMEOUT_S = 30.0
 FLUSH_TIMEOUT_S = 5.0
@@ -54,8 +60,60 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.write(body)
 
 
+class _Nowhere(OverflowableBuffer):  # type: ignore[misc]
+    """Keeps nothing."""
+
+    def append(self, data: bytes) -> None:
+        pass
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Reads a request; keeps no body of a client that the application will refuse."""
+
+    def __init__(self, channel: _Channel) -> None:
+        super().__init__(channel.adj)
+        self._channel = channel
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if self.body_rcv is None:
+            return
+        headers = {f"HTTP_{name}": value for name, value in self.headers.items()}
+        parts: Services = self._channel.server.application.extensions[KEY]
+        if not parts.gate.lets_in(Request({"REMOTE_ADDR": self._channel.addr[0]} | headers)):
+            self.body_rcv.buf = _Nowhere(self.adj.inbuf_overflow)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection; closed where a request comes in, or an answer is taken, too slowly."""
+
     error_task_class = _ErrorTask
+    _started = 0.0  # when what is on its way began to move
+    _num_moved = 0  # bytes since then
+
+    def parser_class(self, _adj: object) -> _Parser:
+        return _Parser(self)
+
+    def recv(self, num_bytes: int) -> bytes:
+        data: bytes = super().recv(num_bytes)
+        self._num_moved += len(data)
+        return data
+
+    def send(self, data: bytes, *args: Any, **options: Any) -> int:
+        num_sent: int = super().send(data, *args, **options)
+        self._num_moved += num_sent
+        return num_sent
+
+    def writable(self) -> bool:  # waitress asks at least once a second
+        now = time.monotonic()
+        is_coming = self.request is not None and not self.requests
+        if not is_coming and not self.total_outbufs_len:
+            self._started, self._num_moved = now, 0
+        elif now > self._started + SLOWNESS_S + self._num_moved / LEAST_RATE:
+            self.will_close = True
+            with suppress(OSError):  # the client has left
+                self.socket.shutdown(socket.SHUT_RDWR)  # it would wait for one that takes nothing
+        return bool(super().writable())
 
 
 def run(app: Flask, on_listening: Callable[[str], None]) -> None:
@@ -99,10 +157,14 @@ def make_server(app: Flask) -> TcpWSGIServer:
     Raises:
         UsageError: If the address cannot be listened on.
     """
-    config = app.extensions[KEY].config
+    parts: Services = app.extensions[KEY]
+    config = parts.config
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    is_dual = config.host == "::" and socket.has_dualstack_ipv6()
     try:
-        listening = socket.create_server((config.host, config.port), family=family)
+        listening = socket.create_server(
+            (config.host, config.port), family=family, dualstack_ipv6=is_dual
+        )
     except OSError as error:
         raise UsageError(
             f"cannot listen on {config.host}, port {config.port}: "
@@ -124,6 +186,9 @@ def make_server(app: Flask) -> TcpWSGIServer:
         ident="facesketch",
     )
     server.channel_class = _Channel
+    parts.engine.untaken_bytes = lambda: sum(
+        channel.total_outbufs_len for channel in list(server.active_channels.values())
+    )
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # the turnstile is the queue
     return server
 
