@@ -41,8 +41,9 @@ CHANGES: dict[str, tuple[str, ...]] = {
     "disc_learning_rate": ("--disc-learning-rate", "4e-4"),
     "no_average": ("--ema-decay", "0"),
     "colour_sketches": ("--sketch-channels", "3"),
+    "structure_and_features": ("--lambda-structure", "1", "--lambda-features", "0.5"),
 }
-"""One change each; that of the seed tells what chance is worth."""
+"""One change each, but for the last; that of the seed tells what chance is worth."""
 
 DESIGNS_BASE = ("--styles", "line", "--lambda-structure", "1", "--lambda-features", "0.5")
 """For designs: they draw in one style; with neither loss, likeness is left to chance so early."""

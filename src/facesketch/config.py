@@ -263,8 +263,9 @@ class TrainConfig(BaseModel):
         gt=0, resume=True,
     )  # fmt: skip
     checkpoint_every: int = setting(
-        500, "Run", "steps", "How often a checkpoint is written; it is every 10 minutes, too.", ge=1, resume=True
-    )
+        500, "Run", "steps", "How often a checkpoint is written; it is every 10 minutes, too.",
+        ge=1, resume=True,
+    )  # fmt: skip
     keep_checkpoints: int = setting(
         3, "Run", "files", "How many checkpoints are kept.", ge=2, resume=True
     )

@@ -139,7 +139,7 @@ def _conv(channels: int, width: int, kernel: int, stride: int = 2, groups: int =
 
 
 def _pad_same(x: Tensor, kernel: int) -> Tensor:
-    """Pad even sides for stride 2 as TensorFlow does, where the weights come from: more at the end."""
+    """Pad even sides for stride 2 as TensorFlow does, whose weights they are: more at the end."""
     before = (kernel - 2) // 2
     after = kernel - 2 - before
     return F.pad(x, (before, after, before, after))

@@ -217,8 +217,8 @@ class Engine:
         if self._will_release.acquire(blocking=False):
             timer = threading.Timer(RELEASE_AFTER_S, self._release_memory)
             timer.daemon = True
-            self._timers[:] = [timer]
             timer.start()
+            self._timers[:] = [timer]
 
     def _release_memory(self) -> None:
         self._will_release.release()
