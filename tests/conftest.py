@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from weights_helpers import write_generator, write_styles
+from weights_helpers import COLOURS, write_generator, write_styles
 
 if TYPE_CHECKING:
     from pack_helpers import Flaky
@@ -28,6 +28,15 @@ def weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def styles_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Generators of three styles: each draws one colour of photos; a tint for sketches."""
     return write_styles(tmp_path_factory.mktemp("styles"))
+
+
+@pytest.fixture(scope="session")
+def coloured_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generators whose sketches keep the colours of the photo; a tint for sketches."""
+    folder = tmp_path_factory.mktemp("coloured")
+    write_generator(folder, "photo2sketch", weight=COLOURS)
+    write_generator(folder, "sketch2photo")
+    return folder
 
 
 @pytest.fixture(scope="session")

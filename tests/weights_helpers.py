@@ -19,6 +19,7 @@ from facesketch.weights_info import (
 
 LUMA = [0.299, 0.587, 0.114]
 TINT = [1.0, 0.5, 0.0]  # a white pixel becomes (255, 191, 128)
+COLOURS = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]  # a sketch of three channels, as the photo
 IMAGE_SIZE = 64
 STYLES = {"hatch": [1.0, 0.0, 0.0], "edge": [0.0, 1.0, 0.0], "line": [0.0, 0.0, 1.0]}
 """What tiny generators of three styles draw: a photo's red, its green, its blue; default first."""
@@ -36,13 +37,14 @@ def write_generator(
 
     With `size_multiple` 4 it halves its input twice and doubles it twice, so that it returns
     another size for sides that are no multiples of 4. `changes` makes the metadata lie;
-    `weight` takes the place of luma or tint.
+    `weight` takes the place of luma or tint; `COLOURS` makes coloured sketches.
     """
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     to_sketch = direction == "photo2sketch"
-    shapes: tuple[Literal[1, 3], Literal[1, 3]] = (3, 1) if to_sketch else (1, 3)
-    shape_in, shape_out = shapes
+    weight = weight or (LUMA if to_sketch else TINT)
+    shape_in: Literal[1, 3] = 3 if to_sketch else 1
+    shape_out: Literal[1, 3] = 1 if len(weight) == shape_in else 3
     nodes, source = [], INPUT_NAME
     if size_multiple == 4:
         pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
@@ -53,7 +55,6 @@ def write_generator(
         ]
         source = "coarse"
     nodes.append(helper.make_node("Conv", [source, "weight"], [OUTPUT_NAME]))
-    weight = weight or (LUMA if to_sketch else TINT)
     graph = helper.make_graph(
         nodes,
         direction,

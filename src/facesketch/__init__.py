@@ -2,7 +2,7 @@
 
     from facesketch import Translator
 
-    sketch = Translator().to_sketch(photo)  # PIL or numpy in, PIL out
+    sketch = Translator().to_sketch("portrait.jpg")  # file, PIL or numpy in, PIL out
 
 Importing this package does not import torch; inference never does.
 """

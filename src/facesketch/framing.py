@@ -1,9 +1,12 @@
-"""Translates faces where they are: cut out and aligned, or in the whole picture at their scale."""
+"""Translates faces where they are: cut out and aligned, or in the whole picture at their scale.
+
+`find_faces` decides which, for Python, the command line and the server.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, get_args
@@ -16,13 +19,28 @@ from facesketch.errors import UsageError
 from facesketch.faces import Face, FaceDetector
 from facesketch.geometry import Matrix, Outside, inverse, roll_of, scale_of
 from facesketch.tiles import finish_within, margin_of, translate_tiled
-from facesketch.translator import Picture, Translator, as_image, check_choice, result_size
+from facesketch.translator import (
+    Picture,
+    Translator,
+    as_image,
+    check_choice,
+    result_size,
+    size_in_network,
+)
 from facesketch.weights_info import Direction
 
-Framing = Literal["portrait", "whole"]
+Framing = Literal["auto", "portrait", "whole"]
+Align = Literal["auto", "none", "portrait", "whole"]
+Done = Literal["none", "portrait", "whole"]
 Chosen = Literal["largest", "all"]
 
 NO_FACE = "No face was found, so the picture was converted as it is."
+
+AS_IT_IS_DRAFT = 1024
+"""Shorter side that is decoded of a large JPEG, pixels: the network sees less."""
+
+FACES_DRAFT = 2048
+"""So much where faces are converted by themselves: they may be small in it."""
 
 MAX_PORTRAIT = 1024
 """Longest side of a portrait in pixels where no size is asked for."""
@@ -34,7 +52,8 @@ MAX_ENLARGEMENT = 4.0
 """Smaller faces are not enlarged more than this before the network: they have nothing to show."""
 
 OTHER_SCALE = 1.25
-"""A face larger or smaller than the picture's scale wants by this factor is converted apart."""
+"""A face larger or smaller than the picture's scale wants by this factor is converted apart. Of 334
+framed validation photos none is off by more than 1.12, nor turned by more than 8 degrees."""
 
 OTHER_ROLL = math.radians(15)
 """So is one that is turned by more than this."""
@@ -44,20 +63,44 @@ PATCH_CORE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """A picture, the faces in it, and what is to be done with them.
+
+    Attributes:
+        image: The picture, mode "RGB" or "L"; it may have been decoded smaller.
+        original_size: Width and height that it has in full.
+        direction: Which way it goes.
+        framing: What is to be done; "none" translates it as it is.
+        faces: All that were found, largest first, in pixels of `image`.
+        chosen: Those of them that decide.
+        note: What people should know of it: a sentence, or None.
+    """
+
+    image: Image.Image
+    original_size: tuple[int, int]
+    direction: Direction
+    framing: Done
+    faces: tuple[Face, ...] = ()
+    chosen: tuple[Face, ...] = ()
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Framed:
     """What became of the faces in a picture.
 
     Attributes:
         pictures: The results: portraits in the order of the faces, or the one whole picture.
         faces: All that were found, largest first, in pixels of the original.
-        framing: What was done; "none" where no face was found.
+        framing: What was done; "none" where no face was found, or none had to be brought to
+            another scale.
         note: What people should know of it: a sentence, or None.
         working_size: Width and height that the whole picture had in the network.
     """
 
     pictures: tuple[Image.Image, ...]
     faces: tuple[Face, ...]
-    framing: Literal["portrait", "whole", "none"]
+    framing: Done
     note: str | None
     working_size: tuple[int, int] | None = None
 
@@ -66,7 +109,7 @@ def translate_faces(
     translator: Translator,
     picture: Picture,
     direction: Direction,
-    framing: Framing,
+    framing: Framing = "auto",
     *,
     faces: Chosen = "largest",
     size: int | None = None,
@@ -80,8 +123,11 @@ def translate_faces(
         picture: What `Translator.to_sketch` takes.
         direction: Which generator to use.
         framing: "portrait" gives an upright square portrait; "whole" gives the whole picture,
-            its faces at the scale the generators learned.
-        faces: The largest face decides, or every one gets a portrait, or its own scale.
+            its faces at the scale the generators learned. "auto" does as "whole", unless the
+            largest face is upright and has about that scale anyway: then the picture is
+            translated as it is, as `Translator.to_sketch` does.
+        faces: The largest face decides, or every one gets a portrait, or its own scale; then
+            "auto" is "whole".
         size: Shorter side of the results in pixels; None gives a portrait the resolution that
             the face has in the picture, at least the native and at most 1,024 px, and a whole
             picture the size of the input.
@@ -101,64 +147,79 @@ def translate_faces(
     check_choice("framing", framing, get_args(Framing))
     check_choice("faces", faces, get_args(Chosen))
     image = as_image(picture)
-    original_size = original_size or image.size
-    found = translate_found(
-        translator,
-        image,
-        direction,
-        framing,
-        faces=faces,
-        size=size,
-        original_size=original_size,
-        max_pixels=max_pixels,
-    )
-    if found is not None:
-        return found
-    wanted = result_size(original_size, size)
-    as_it_is = translate_whole(translator, image, direction, wanted, max_pixels=max_pixels)
-    return replace(as_it_is, note=NO_FACE)
+    as_given = Found(image, original_size or image.size, direction, "none")
+    found = find_faces(translator, as_given, framing, faces)
+    return translate_found(translator, found, size=size, max_pixels=max_pixels)
+
+
+def open_and_find(
+    translator: Translator,
+    open_at: Callable[[int], tuple[Image.Image, tuple[int, int]]],
+    direction_of: Callable[[Image.Image], Direction],
+    align: Align,
+    faces: Chosen,
+) -> Found:
+    """Decode a picture no larger than is needed, and find the faces in it.
+
+    Args:
+        translator: The generators.
+        open_at: Decodes the picture, a large JPEG at a reduced size whose shorter side has at
+            least so many pixels; also returns the width and height that it has in full.
+        direction_of: Says which way a picture goes.
+        align: What is asked for.
+        faces: Which faces decide.
+
+    Returns:
+        What is to be done, for `translate_found`: pixel for pixel as if that had been asked for.
+    """
+    is_open = align == "auto" and faces == "largest"
+    draft_size = AS_IT_IS_DRAFT if is_open or align == "none" else FACES_DRAFT
+    image, original_size = open_at(draft_size)
+    as_given = Found(image, original_size, direction_of(image), "none")
+    found = find_faces(translator, as_given, align, faces)
+    if is_open and found.framing == "whole" and image.size != original_size:
+        as_given = replace(as_given, image=open_at(FACES_DRAFT)[0])
+        found = find_faces(translator, as_given, "whole", faces)
+    return found
+
+
+def find_faces(translator: Translator, picture: Found, align: Align, faces: Chosen) -> Found:
+    """Look for the faces in a picture, unless `align` is "none", and decide what is done."""
+    if align == "none":
+        return picture
+    seen = tuple(_detector().find(picture.image))
+    if not seen:
+        return replace(picture, note=NO_FACE)
+    if align == "auto":
+        is_framed = faces == "largest" and _is_framed(translator, picture, seen[0])
+        align = "none" if is_framed else "whole"
+    chosen = seen if faces == "all" else seen[:1]
+    return replace(picture, framing=align, faces=seen, chosen=chosen)
 
 
 def translate_found(
     translator: Translator,
-    image: Image.Image,
-    direction: Direction,
-    framing: Framing,
+    found: Found,
     *,
-    faces: Chosen,
     size: int | None,
-    original_size: tuple[int, int],
-    max_pixels: int | None,
-) -> Framed | None:
-    """Do what `translate_faces` does where there is a face; None where there is none."""
-    found = _detector().find(image)
-    if not found:
-        return None
-    chosen = found if faces == "all" else found[:1]
-    grown = original_size[0] / image.width
-    originals = tuple(face.scaled(grown) for face in found)
-    if framing == "portrait":
-        sizes = _portrait_sizes(translator, direction, chosen, size)
-        check_together([(side, side) for side in sizes], max_pixels)
-        pictures = _aligned(translator, image, direction, chosen, sizes)
-        return Framed(tuple(pictures), originals, framing, None)
-    wanted = result_size(original_size, size)
-    check_together([wanted], max_pixels)
-    whole, working_size = _whole(translator, image, direction, chosen, wanted)
-    return Framed((whole,), originals, framing, None, working_size)
-
-
-def translate_whole(
-    translator: Translator,
-    image: Image.Image,
-    direction: Direction,
-    size: tuple[int, int],
-    *,
     max_pixels: int | None,
 ) -> Framed:
-    """Translate a picture as it is, to a width and height, whatever faces it shows."""
-    check_together([size], max_pixels)
-    return Framed(tuple(translator.translate([image], direction, size=size)), (), "none", None)
+    """Do what was decided; otherwise as `translate_faces`."""
+    image, direction = found.image, found.direction
+    grown = found.original_size[0] / image.width
+    originals = tuple(face.scaled(grown) for face in found.faces)
+    if found.framing == "portrait":
+        sizes = _portrait_sizes(translator, direction, found.chosen, size)
+        check_together([(side, side) for side in sizes], max_pixels)
+        pictures = _aligned(translator, image, direction, found.chosen, sizes)
+        return Framed(tuple(pictures), originals, "portrait", None)
+    wanted = result_size(found.original_size, size)
+    check_together([wanted], max_pixels)
+    if found.framing == "whole":
+        whole, working_size = _whole(translator, image, direction, found.chosen, wanted)
+        return Framed((whole,), originals, "whole", None, working_size)
+    (as_it_is,) = translator.translate([image], direction, size=wanted)
+    return Framed((as_it_is,), originals, "none", found.note)
 
 
 def translate_back(
@@ -279,6 +340,13 @@ def _whole(
         for face, patch in reversed(list(zip(apart, patches, strict=True))):
             _paste(result, patch, _to_patch(matrices[face], patch.width / side, grown))
     return result, working_size
+
+
+def _is_framed(translator: Translator, picture: Found, face: Face) -> bool:
+    """Say whether a face is seen as the network learned it where its picture is taken as it is."""
+    side = translator.info(picture.direction).image_size
+    scale = size_in_network(picture.image.size, side)[0] / picture.image.width
+    return not _differs(framing_matrix(face, side), scale)
 
 
 def _differs(matrix: Matrix, scale: float) -> bool:

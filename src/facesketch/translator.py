@@ -33,7 +33,7 @@ from facesketch.sessions import (
 from facesketch.weights_folder import available_styles, choose_style
 from facesketch.weights_info import DIRECTIONS, SHIPPED_WEIGHTS, Direction, WeightsInfo, file_name
 
-Picture: TypeAlias = Image.Image | Uint8Array
+Picture: TypeAlias = Image.Image | Uint8Array | Path | str
 
 WORKING_SCALE = 1.0  # shorter side in the network, in units of the size it was trained at
 MAX_ASPECT = 4  # longer side in the network, in units of that shorter side
@@ -131,18 +131,22 @@ class Translator:
         return other
 
     def to_sketch(self, image: Picture, *, size: int | None = None) -> Image.Image:
-        """Draw a photo.
+        """Draw a photo as it is: well where it is framed as the generators learned faces.
+
+        `facesketch.translate_faces` looks for the faces first, wherever they are.
 
         Args:
-            image: Pillow picture of any mode, or uint8 array of shape (H, W), (H, W, 3) RGB or
-                (H, W, 4) RGBA. EXIF orientation is applied, transparency laid on white.
+            image: File, Pillow picture of any mode, or uint8 array of shape (H, W), (H, W, 3) RGB
+                or (H, W, 4) RGBA. EXIF orientation is applied, transparency laid on white.
             size: Shorter side of the result in pixels; None keeps the size of the input.
 
         Returns:
-            The drawing, mode "L"; above the native size its strokes stay crisp.
+            The drawing, mode "L", or "RGB" where the generator draws in colour; above the native
+            size its strokes stay crisp.
 
         Raises:
-            ImageError: If the input is none of these, or the result would be too large.
+            ImageError: If the input is none of these or a file that cannot be read, or the result
+                would be too large.
             WeightsError: If the generator is missing or broken.
         """
         return self.translate([image], "photo2sketch", size=size)[0]
@@ -195,7 +199,7 @@ class Translator:
         """
         info = self.info(direction)
         image = as_image(picture)
-        working_size = image.size if as_it_is else _working_size(image.size, info.image_size)
+        working_size = image.size if as_it_is else size_in_network(image.size, info.image_size)
         wanted = size if isinstance(size, tuple) else result_size(image.size, size)
         image = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         image = image.convert("RGB" if info.input_channels == 3 else "L")
@@ -225,8 +229,7 @@ class Translator:
         width, height = prepared.working_size
         image = Image.fromarray(images.denormalise(planes[:, :height, :width]))
         if prepared.direction == "photo2sketch":
-            sketch = np.asarray(image.convert("L"))
-            return Image.fromarray(upscale.upscale_strokes(sketch, prepared.result_size))
+            return upscale.upscale_drawing(image, prepared.result_size)
         image = image.convert("RGB")
         return image.resize(prepared.result_size, Image.Resampling.LANCZOS)
 
@@ -312,8 +315,10 @@ def as_image(picture: Picture) -> Image.Image:
     """Take a picture in any accepted form; the result is upright, RGB or L, on white.
 
     Raises:
-        ImageError: If it is none of these.
+        ImageError: If it is none of these, or a file that cannot be read.
     """
+    if isinstance(picture, str | Path):
+        return images.open_image(picture)
     if isinstance(picture, np.ndarray):
         colours = picture.shape[2:] in ((), (3,), (4,)) and picture.ndim in (2, 3)
         if picture.dtype != np.uint8 or not colours or not picture.size:
@@ -324,7 +329,8 @@ def as_image(picture: Picture) -> Image.Image:
         picture = Image.fromarray(np.ascontiguousarray(picture))
     elif not isinstance(picture, Image.Image):
         raise ImageError(
-            f"{type(picture).__name__} is no picture; give an array or what PIL.Image.open returns."
+            f"{type(picture).__name__} is no picture; give a file's name, an array or what "
+            "PIL.Image.open returns."
         )
     if not picture.width or not picture.height:
         raise ImageError("The picture has no pixels; give one that has some.")
@@ -337,7 +343,7 @@ def as_image(picture: Picture) -> Image.Image:
         raise ImageError(f"The picture cannot be read ({error}).") from error
 
 
-def _working_size(size: tuple[int, int], image_size: int) -> tuple[int, int]:
+def size_in_network(size: tuple[int, int], image_size: int) -> tuple[int, int]:
     """Width and height in the network: one shorter side for all, the aspect kept, within limits."""
     short = image_size * WORKING_SCALE
     scale = min(short / min(size), MAX_ASPECT * short / max(size))

@@ -33,6 +33,29 @@ FLOW_TAPS = 5  # samples to each side
 PAPER_RADIUS = 3.0  # sigma of the neighbourhood that says how light the paper is
 
 
+def upscale_drawing(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Resize a drawing as `upscale_strokes` does; of a coloured one the lightness.
+
+    Its colours are enlarged plainly: sharpened one by one, they would part at the edges.
+
+    Args:
+        drawing: Mode "L" or "RGB".
+        size: Wanted (width, height) in pixels, of about the same aspect.
+
+    Returns:
+        A picture of the same mode.
+    """
+    if drawing.mode == "L":
+        return Image.fromarray(upscale_strokes(np.asarray(drawing), size))
+    if size[0] <= drawing.width and size[1] <= drawing.height:
+        return drawing.resize(size, Image.Resampling.LANCZOS)
+    soft = drawing.resize(size, Image.Resampling.LANCZOS)
+    crisp = upscale_strokes(np.asarray(drawing.convert("L")), size)
+    lighter = crisp.astype(np.int16) - np.asarray(soft.convert("L"))
+    planes = (np.clip(np.asarray(plane) + lighter, 0, 255) for plane in soft.split())
+    return Image.merge("RGB", [Image.fromarray(plane.astype(np.uint8)) for plane in planes])
+
+
 def upscale_strokes(sketch: Uint8Array, size: tuple[int, int]) -> Uint8Array:
     """Resize a drawing; where it grows, edges of strokes stay about 1.6 px wide (10 to 90%).
 

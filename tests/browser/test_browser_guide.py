@@ -59,9 +59,13 @@ def address(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
-def test_the_page_draws_what_the_translator_draws(address: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_the_page_draws_what_the_translator_draws(address: str, tmp_path: Path, mode: str) -> None:
     with Image.open(SAMPLES / "photo_1.jpg") as sample:
         photo = sample.convert("RGB").resize((256, 256))
+    if mode == "RGBA":
+        photo.putalpha(255)
+        photo.paste((0, 0, 0, 0), (0, 0, 256, 60))  # no ground above the head
     photo.save(tmp_path / "photo.png")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from face_pictures import GREY, scene
+from face_pictures import GREY, sample, scene
 from facesketch import Translator, images
 from facesketch.convert import by_faces, task
 from facesketch.convert.plan import plan_jobs
+from facesketch.framing import NO_FACE
 
 
 @pytest.fixture(autouse=True)
@@ -203,6 +204,51 @@ def test_a_picture_without_a_face_is_converted_as_it_is_and_that_is_said(
     assert size_of("empty_sketch.png") == (90, 60)
 
 
+def test_without_a_word_faces_get_their_scale_where_they_need_it(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    sample(256).save("framed.png")
+    Image.new("RGB", (90, 60), GREY).save("empty.png")
+    pictures = ("empty.png", "framed.png", three_faces)
+    assert lines(run(*pictures, "-o", "auto", "--weights", weights_dir)) == [
+        f"empty.png -> {Path('auto/empty.png')} ({NO_FACE})",
+        f"framed.png -> {Path('auto/framed.png')}",
+        f"three.jpg -> {Path('auto/three.png')} (3 faces, converted as by --align whole)",
+    ]
+    for align in ("none", "whole"):
+        lines(run(*pictures, "-o", align, "--align", align, "--weights", weights_dir))
+    for name, align in (("empty", "none"), ("framed", "none"), ("three", "whole")):
+        made, expected = (Path(folder, f"{name}.png") for folder in ("auto", align))
+        assert made.read_bytes() == expected.read_bytes()
+    assert Path("none/three.png").read_bytes() != Path("whole/three.png").read_bytes()
+
+
+@pytest.mark.parametrize(("place", "align"), [((0, 0, 2200), "none"), ((900, 300, 500), "whole")])
+def test_large_jpegs_come_out_as_if_that_had_been_asked_for(
+    weights_dir: Path, place: tuple[int, int, int], align: str
+) -> None:
+    scene((2600, 2200), place).save("large.jpg")
+    for number, options in enumerate([(), ("--align", align)]):
+        assert lines(run("large.jpg", "-o", f"{number}.png", "--weights", weights_dir, *options))
+    assert Path("0.png").read_bytes() == Path("1.png").read_bytes()
+
+
+def test_all_faces_get_their_own_scale_without_a_word_on_how(
+    three_faces: Path, weights_dir: Path
+) -> None:
+    options = (three_faces, "--faces", "all", "--weights", weights_dir)
+    (line,) = lines(run(*options, "-o", "auto.png"))
+    assert line == "three.jpg -> auto.png (3 faces, converted as by --align whole)"
+    assert lines(run(*options, "-o", "whole.png", "--align", "whole"))
+    assert Path("auto.png").read_bytes() == Path("whole.png").read_bytes()
+
+
+def test_a_result_too_large_is_refused_before_work(three_faces: Path, weights_dir: Path) -> None:
+    done = run(three_faces, "--size", 20_000, "--weights", weights_dir)
+    assert done.returncode == 1
+    assert "choose a smaller size" in done.stderr.decode()
+
+
 def test_one_that_fails_does_not_stop_the_others(three_faces: Path, weights_dir: Path) -> None:
     Path("broken.jpg").write_text("no picture")
     done = run("broken.jpg", three_faces, "--align", "whole", "--weights", weights_dir)
@@ -222,8 +268,8 @@ def test_standard_input_goes_to_standard_output(three_faces: Path, weights_dir: 
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["three.jpg", "--faces", "all"], "--faces says which faces --align goes by"),
-        (["three.jpg", "--align", "mouth"], "'mouth' is not one of 'portrait', 'whole'"),
+        (["three.jpg", "--align", "none", "--faces", "all"], "--faces says which faces --align"),
+        (["three.jpg", "--align", "mouth"], "'mouth' is not one of 'auto', 'none', 'portrait'"),
         (["-", "--align", "portrait", "--faces", "all"], "Standard output takes one picture"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

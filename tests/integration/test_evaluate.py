@@ -110,6 +110,16 @@ def test_good_generators_score_better_than_bad_ones(metrics: dict, weights_dir: 
     assert good[distance]["value"] < bad[distance]["value"]
 
 
+def test_sketches_in_colour_are_measured_in_gray_as_real_ones_are(
+    pictures: Path, weights_dir: Path, coloured_dir: Path, tmp_path: Path
+) -> None:
+    weights = ("--weights", weights_dir, "--weights", coloured_dir)
+    assert run(*weights, "--data", pictures, "--limit", 20, "-o", tmp_path / "out") == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    gray, coloured = (each["values"]["cycle_sketch"] for each in metrics["columns"][:2])
+    assert coloured["cycle_error"]["value"] == pytest.approx(gray["cycle_error"]["value"], abs=0.5)
+
+
 def test_styles_stand_side_by_side(pictures: Path, styles_dir: Path, tmp_path: Path) -> None:
     wanted = ("--style", "line", "--style", "edge")
     chosen = ("--weights", styles_dir, *wanted, "--data", pictures, "--limit", 20)

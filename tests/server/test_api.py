@@ -174,6 +174,42 @@ def test_the_whole_picture_keeps_its_size_there_and_back(client: FlaskClient) ->
     assert from_base64(image["round_trip"]).size == (900, 700)
 
 
+@pytest.mark.parametrize("path", [CONVERT, "/convert"])
+def test_without_a_word_a_face_gets_its_scale_where_it_needs_it(
+    client: FlaskClient, path: str
+) -> None:
+    way = {"direction": "photo2sketch"}
+    asked = {"conversion_type": "face_to_sketch"} if path == "/convert" else way
+    for data, align in ((holiday((500, 300)), "whole"), (PHOTO.read_bytes(), "none")):
+        answer = client.post(path, **form(data, **asked))
+        expected = client.post(CONVERT, **form(data, align=align, **way))
+        assert answer.headers["Facesketch-Alignment"] == align
+        assert answer.headers["Facesketch-Faces"] == "1"
+        assert answer.data == expected.data
+
+
+def test_all_faces_get_their_own_scale_without_a_word_on_how(client: FlaskClient) -> None:
+    data = holiday((50, 300), (550, 100))
+    asked = {"faces": "all", "direction": "photo2sketch"}
+    answer = client.post(CONVERT, **form(data, **asked))
+    assert answer.headers["Facesketch-Alignment"] == "whole"
+    assert answer.data == client.post(CONVERT, **form(data, align="whole", **asked)).data
+
+
+@pytest.mark.parametrize(("side", "align"), [(2100, "none"), (700, "whole")])
+def test_large_jpegs_come_out_as_if_that_had_been_asked_for(
+    client: FlaskClient, side: int, align: str
+) -> None:
+    scene = Image.new("RGB", (2600, 2100), (120, 150, 180))
+    scene.paste(Image.open(PHOTO).convert("RGB").resize((side, side)), (0, 0))
+    buffer = io.BytesIO()
+    scene.save(buffer, "JPEG")
+    asked = {"direction": "photo2sketch", "format": "jpeg", "size": "300"}
+    answer = client.post(CONVERT, **form(buffer.getvalue(), **asked))
+    assert answer.headers["Facesketch-Alignment"] == align
+    assert answer.data == client.post(CONVERT, **form(buffer.getvalue(), align=align, **asked)).data
+
+
 def test_all_faces_come_as_json_and_only_so(client: FlaskClient) -> None:
     data = holiday((50, 300), (550, 100))
     asked = {"align": "portrait", "faces": "all", "direction": "photo2sketch"}
@@ -257,7 +293,7 @@ def test_metrics_count_requests_conversions_and_failures(make_app: Callable[...,
     assert 'facesketch_requests_total{endpoint="api.convert",status="200"} 1.0' in text
     assert 'facesketch_requests_total{endpoint="api.convert",status="415"} 1.0' in text
     assert (
-        'facesketch_conversion_seconds_count{align="none",direction="photo2sketch",style=""} 1.0'
+        'facesketch_conversion_seconds_count{align="auto",direction="photo2sketch",style=""} 1.0'
         in text
     )
     assert 'facesketch_request_seconds_count{endpoint="api.convert"} 2.0' in text

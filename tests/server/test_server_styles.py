@@ -152,5 +152,5 @@ def test_conversions_are_counted_by_style(make_app: Callable[..., Flask], styles
     client.post(CONVERT, **form(plain(), direction="sketch2photo"))
     text = client.get("/metrics").get_data(as_text=True)
     count = "facesketch_conversion_seconds_count"
-    assert f'{count}{{align="none",direction="photo2sketch",style="edge"}} 1.0' in text
-    assert f'{count}{{align="none",direction="sketch2photo",style=""}} 1.0' in text
+    assert f'{count}{{align="auto",direction="photo2sketch",style="edge"}} 1.0' in text
+    assert f'{count}{{align="auto",direction="sketch2photo",style=""}} 1.0' in text

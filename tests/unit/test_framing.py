@@ -17,8 +17,10 @@ from facesketch.faces import FaceDetector
 from facesketch.framing import NO_FACE, Framing, translate_faces
 from facesketch.images import Float32Array
 from facesketch.translator import Prepared, Translator
+from facesketch.weights_info import DIRECTIONS, Direction
 from weights_helpers import IMAGE_SIZE
 
+SAMPLES = Path(facesketch.__file__).parent / "samples"
 CROWD = (1500, 700), (50, 300, 150), (300, 100, 400), (900, 200, 250)
 
 
@@ -125,6 +127,19 @@ def test_with_all_faces_each_is_seen_at_its_own_scale(
     assert np.abs(np.asarray(result, int) - np.asarray(image.convert("L"), int)).mean() < 3
 
 
+@pytest.mark.parametrize("framing", ["portrait", "whole"])
+def test_drawings_in_colour_keep_it_in_tiles_and_where_faces_are_laid_on(
+    coloured_dir: Path, framing: Framing
+) -> None:
+    image = scene(*CROWD)
+    translator = Translator(coloured_dir)
+    framed = translate_faces(translator, image, "photo2sketch", framing, faces="all")
+    assert {picture.mode for picture in framed.pictures} == {"RGB"}
+    if framing == "whole":
+        (result,) = framed.pictures
+        assert np.abs(np.asarray(result, int) - np.asarray(image, int)).mean() < 3
+
+
 def test_a_turned_face_is_turned_upright_for_the_network_and_back(
     translator: WatchingTranslator,
 ) -> None:
@@ -141,7 +156,7 @@ def test_a_turned_face_is_turned_upright_for_the_network_and_back(
     assert np.abs(difference).mean() < 3
 
 
-@pytest.mark.parametrize("framing", ["portrait", "whole"])
+@pytest.mark.parametrize("framing", ["auto", "portrait", "whole"])
 def test_where_there_is_no_face_the_picture_is_converted_as_it_is(
     translator: Translator, framing: Framing
 ) -> None:
@@ -149,6 +164,52 @@ def test_where_there_is_no_face_the_picture_is_converted_as_it_is(
     framed = translate_faces(translator, image, "photo2sketch", framing)
     assert (framed.framing, framed.faces, framed.note) == ("none", (), NO_FACE)
     assert np.array_equal(framed.pictures[0], translator.to_sketch(image))
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (256, 400), (512, 512), (400, 256)])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_framed_portrait_is_converted_as_it_is_unless_asked(
+    translator: Translator, shape: tuple[int, int], direction: Direction
+) -> None:
+    side = min(shape)
+    image = scene(shape, ((shape[0] - side) // 2, (shape[1] - side) // 2, side))
+    framed = translate_faces(translator, image, direction)
+    assert (framed.framing, len(framed.faces), framed.note) == ("none", 1, None)
+    (expected,) = translator.translate([image], direction)
+    assert np.array_equal(framed.pictures[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "roll"),
+    [((900, 300, 250), 0), ((200, 0, 780), 40), ((0, -200, 1200), 0)],
+    ids=["small", "turned", "too near"],
+)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_face_that_is_not_framed_gets_its_scale_unless_asked(
+    translator: Translator, place: tuple[int, int, int], roll: int, direction: Direction
+) -> None:
+    image = scene((1200, 800), place, roll=roll)
+    framed = translate_faces(translator, image, direction)
+    assert (framed.framing, framed.note) == ("whole", None)
+    (expected,) = translate_faces(translator, image, direction, "whole").pictures
+    assert np.array_equal(framed.pictures[0], expected)
+
+
+def test_where_all_faces_are_asked_for_a_framed_one_is_no_reason_to_stop(
+    translator: Translator,
+) -> None:
+    image = scene((600, 400), (0, 0, 400), (430, 100, 120))
+    assert translate_faces(translator, image, "photo2sketch").framing == "none"
+    framed = translate_faces(translator, image, "photo2sketch", faces="all")
+    expected = translate_faces(translator, image, "photo2sketch", "whole", faces="all")
+    assert framed.framing == "whole"
+    assert np.array_equal(framed.pictures[0], expected.pictures[0])
+
+
+@pytest.mark.parametrize("path", sorted(SAMPLES.iterdir()), ids=lambda path: path.name)
+def test_the_shipped_samples_are_framed(translator: Translator, path: Path) -> None:
+    for direction in DIRECTIONS:
+        assert translate_faces(translator, path, direction).framing == "none"
 
 
 def test_a_face_at_the_border_gives_a_portrait_without_a_black_edge(
@@ -168,6 +229,14 @@ def test_a_picture_that_was_decoded_smaller_answers_in_pixels_of_the_original(
     assert np.abs(eyes(framed.faces[0]) - 3 * eyes_of_sample(200, 60, 300)).max() < 40
 
 
+def test_a_file_is_taken(translator: Translator, tmp_path: Path) -> None:
+    image = scene((600, 400), (200, 60, 300))
+    image.save(tmp_path / "holiday.png")
+    framed = translate_faces(translator, tmp_path / "holiday.png", "photo2sketch", "whole")
+    (expected,) = translate_faces(translator, image, "photo2sketch", "whole").pictures
+    assert np.array_equal(framed.pictures[0], expected)
+
+
 def test_size_is_the_shorter_side_of_the_result(translator: Translator) -> None:
     image = scene((600, 400), (200, 60, 300))
     (portrait,) = translate_faces(translator, image, "photo2sketch", "portrait", size=99).pictures
@@ -182,13 +251,15 @@ def test_bad_requests_are_refused_with_a_sentence(translator: Translator, framin
     with pytest.raises(ImageTooLargeError, match="choose a smaller size"):
         translate_faces(translator, sample(), "photo2sketch", framing, size=20_000)
     with pytest.raises(ImageError, match="is no picture"):
-        translate_faces(translator, "face.jpg", "photo2sketch", framing)  # type: ignore[arg-type]
+        translate_faces(translator, b"face.jpg", "photo2sketch", framing)  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=r"face\.jpg does not exist"):
+        translate_faces(translator, "face.jpg", "photo2sketch", framing)
 
 
 def test_a_misspelt_choice_is_refused_with_the_right_ones(translator: Translator) -> None:
     with pytest.raises(UsageError, match="direction must be photo2sketch or sketch2photo, not 'a"):
         translate_faces(translator, sample(), "art", "whole")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="framing must be portrait or whole, not 'hole'"):
+    with pytest.raises(UsageError, match="framing must be auto or portrait or whole, not 'hole'"):
         translate_faces(translator, sample(), "photo2sketch", "hole")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="faces must be largest or all, not 'al'"):
         translate_faces(translator, sample(), "photo2sketch", "whole", faces="al")  # type: ignore[arg-type]

@@ -81,6 +81,15 @@ def test_results_have_the_mode_of_their_domain(translator: Translator) -> None:
     assert translator.to_photo(photo(64, 64).convert("L")).mode == "RGB"
 
 
+@pytest.mark.parametrize(("size", "wanted"), [((64, 64), None), ((100, 75), 600)])
+def test_sketches_of_a_generator_that_draws_in_colour_keep_it(
+    coloured_dir: Path, size: tuple[int, int], wanted: int | None
+) -> None:
+    sketch = Translator(coloured_dir).to_sketch(photo(*size), size=wanted)
+    assert sketch.mode == "RGB"
+    assert mean_difference(sketch.resize(size), photo(*size)) < 4
+
+
 def test_channels_arrive_in_order(translator: Translator) -> None:
     red = Image.new("RGB", (64, 64), (255, 0, 0))
     assert translator.to_sketch(red).getpixel((9, 9)) == RED_LUMA
@@ -136,7 +145,7 @@ def test_arrays_need_not_be_contiguous(translator: Translator) -> None:
         np.zeros((1, 8, 8, 3), np.uint8),
         np.zeros((0, 8, 3), np.uint8),
         np.zeros(8, np.uint8),
-        "face.jpg",
+        b"face.jpg",
         None,
     ],
     ids=lambda bad: str(getattr(bad, "shape", bad)),
@@ -146,6 +155,27 @@ def test_what_is_no_picture_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(ImageError, match="is no picture; give"):
         translator.to_sketch(bad)
+
+
+@pytest.mark.parametrize("as_given", [str, Path])
+def test_files_are_taken(translator: Translator, tmp_path: Path, as_given: type) -> None:
+    image = photo(80, 64)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned
+    image.save(tmp_path / "photo.png", exif=exif)
+    file, turned = as_given(tmp_path / "photo.png"), image.transpose(Image.Transpose.ROTATE_270)
+    assert mean_difference(translator.to_sketch(file), translator.to_sketch(turned)) == 0
+    assert mean_difference(translator.to_photo(file), translator.to_photo(turned)) == 0
+    (sketch,) = translator.translate([file], "photo2sketch", size=32)
+    assert sketch.size == (32, 40)
+
+
+def test_a_file_that_cannot_be_read_is_named(translator: Translator, tmp_path: Path) -> None:
+    (tmp_path / "notes.jpg").write_text("no picture")
+    with pytest.raises(ImageError, match=r"missing\.jpg does not exist"):
+        translator.to_sketch(str(tmp_path / "missing.jpg"))
+    with pytest.raises(ImageError, match=r"notes\.jpg is not a picture that can be read"):
+        translator.to_photo(tmp_path / "notes.jpg")
 
 
 def test_many_pictures_come_back_in_order(strict_weights_dir: Path) -> None:

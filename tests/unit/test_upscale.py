@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from facesketch import upscale
 from facesketch.images import Uint8Array
-from facesketch.upscale import upscale_strokes
+from facesketch.upscale import upscale_drawing, upscale_strokes
 
 NATIVE = 128
 
@@ -34,6 +34,13 @@ def left_edge(picture: Uint8Array) -> Uint8Array:
     """A row from the paper into the middle of the vertical stroke at x = 108 of 128."""
     scale = picture.shape[1] / 128
     return picture[picture.shape[0] // 3, round(100 * scale) : round(108 * scale)]
+
+
+def coloured() -> Image.Image:
+    """The drawing in red ink on cream paper."""
+    share = drawing(paper=255, ink=0)[..., None] / 255
+    pixels = np.array([170, 40, 30]) * (1 - share) + np.array([250, 245, 230]) * share
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
 
 @pytest.mark.parametrize("size", [160, 256, 700, 1024, 1500])
@@ -121,3 +128,25 @@ def test_any_size_gives_the_size_asked_for(shape: tuple[int, int], size: tuple[i
 def test_the_native_size_is_left_alone() -> None:
     native = drawing()
     assert np.array_equal(upscale_strokes(native, (NATIVE, NATIVE)), native)
+
+
+@pytest.mark.parametrize("size", [160, 1024])
+def test_coloured_strokes_are_as_crisp_and_keep_their_colour(size: int) -> None:
+    enlarged = upscale_drawing(coloured(), (size, size))
+    assert (enlarged.mode, enlarged.size) == ("RGB", (size, size))
+    lightness = np.asarray(enlarged.convert("L"))
+    assert rise(left_edge(lightness)) < max(2.0, 1.2 * rise(left_edge(drawing())))
+    inside = enlarged.getpixel((round(108 * size / NATIVE), size // 3))
+    assert np.abs(np.array(inside) - (170, 40, 30)).max() < 12
+
+
+@pytest.mark.parametrize("size", [NATIVE, NATIVE // 2])
+def test_a_coloured_drawing_that_does_not_grow_is_resized_plainly(size: int) -> None:
+    plain = coloured().resize((size, size), Image.Resampling.LANCZOS)
+    assert np.array_equal(upscale_drawing(coloured(), (size, size)), plain)
+
+
+def test_gray_ink_stays_gray_in_a_coloured_drawing() -> None:
+    enlarged = upscale_drawing(Image.fromarray(drawing()).convert("RGB"), (500, 500))
+    assert np.array_equal(enlarged.convert("L"), upscale_strokes(drawing(), (500, 500)))
+    assert np.ptp(np.asarray(enlarged), axis=2).max() == 0

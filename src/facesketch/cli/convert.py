@@ -17,6 +17,7 @@ from facesketch.weights_info import SHIPPED_WEIGHTS
 if TYPE_CHECKING:
     from facesketch.convert.plan import Plan
     from facesketch.convert.task import Task
+    from facesketch.framing import Align
     from facesketch.weights_info import Direction
 
 MAX_LINES = 20
@@ -64,14 +65,17 @@ MAX_LINES = 20
 )
 @click.option(
     "--align",
-    type=click.Choice(["portrait", "whole"]),
+    type=click.Choice(["auto", "none", "portrait", "whole"]),
+    default="auto",
+    show_default=True,
     help="Find the face first: an upright portrait of it, or the whole picture with the face at "
-    "the scale the generators learned.",
+    "the scale the generators learned. none looks for no face and converts the picture as it is; "
+    "auto does that where the face is framed already or none is found, and otherwise as whole.",
 )
 @click.option(
     "--faces",
     type=click.Choice(["largest", "all"]),
-    help="Which of several faces --align goes by.  [default: largest]",
+    help="Which of several faces --align goes by; with all, auto is whole.  [default: largest]",
 )
 @click.option(
     "--device",
@@ -103,7 +107,7 @@ def convert(
     weights: Path | None,
     style: str | None,
     size: int | None,
-    align: Literal["portrait", "whole"] | None,
+    align: Align,
     faces: Literal["largest", "all"] | None,
     device: str,
     num_workers: int | None,
@@ -121,8 +125,8 @@ def convert(
     from facesketch.convert.on_ray import convert_on_ray  # noqa: PLC0415
     from facesketch.convert.plan import STREAM, is_stream, plan_jobs  # noqa: PLC0415
 
-    if faces and not align:
-        raise UsageError("--faces says which faces --align goes by; give --align too.")
+    if faces and align == "none":
+        raise UsageError("--faces says which faces --align goes by; leave it away with none.")
     if style is not None and to == "photo":
         raise UsageError("--style is how sketches are drawn; leave it away with --to photo.")
     if ray is not None and str(STREAM) in (*paths, str(out)):
@@ -143,9 +147,9 @@ def convert(
     if to_stream and sys.stdout.isatty():
         raise UsageError("A picture would fill the terminal; send it to a file with -o or >.")
     plan.remove_leftovers()
-    request = Request(align, faces or "largest", size, overwrite) if align else None
-    settings = Settings(weights, style, device, size, request)
-    report = _Report(plan, all_faces=faces == "all")
+    by_faces = None if align == "none" else Request(align, faces or "largest", size, overwrite)
+    settings = Settings(weights, style, device, size, by_faces)
+    report = _Report(plan, align, all_faces=faces == "all")
     if ray is None:
         converted = convert_all(plan.jobs, settings, num_workers=num_workers)
     else:
@@ -170,8 +174,9 @@ class _Report:
     It keeps counts only, so that it does not grow with them.
     """
 
-    def __init__(self, plan: Plan, *, all_faces: bool) -> None:
+    def __init__(self, plan: Plan, align: Align, *, all_faces: bool) -> None:
         self.plan = plan
+        self.align = align
         self.all_faces = all_faces
         self.is_short = len(plan.jobs) + len(plan.done) <= MAX_LINES
         self.num_failed = 0
@@ -183,8 +188,9 @@ class _Report:
             self.num_failed += 1
             return
         self.num_converted[task.direction] += 1
-        if self.is_short or task.note or (task.guess and not task.guess.is_sure):
-            yield _line(task, all_faces=self.all_faces)
+        lacks_face = task.note and self.align != "auto"
+        if self.is_short or lacks_face or (task.guess and not task.guess.is_sure):
+            yield f"{_line(task)}{self._faces(task)}"
 
     def end(self) -> Iterator[str]:
         """Sum up, when all pictures have been added."""
@@ -204,23 +210,24 @@ class _Report:
         if self.plan.num_left_out <= len(self.plan.left_out):
             yield from (f"  {path}" for path in self.plan.left_out)
 
+    def _faces(self, task: Task) -> str:
+        """Say how many faces were found, where they were looked for, and what was done."""
+        if task.note:
+            return f" ({task.note})"
+        if not task.num_faces or (self.align == "auto" and task.framing == "none"):
+            return ""
+        count = "1 face" if task.num_faces == 1 else f"{task.num_faces} faces"
+        if self.align == "auto":
+            return f" ({count}, converted as by --align whole)"
+        is_choice = task.num_faces > 1 and not self.all_faces
+        return f" ({count}{', the largest taken' if is_choice else ''})"
 
-def _line(task: Task, *, all_faces: bool) -> str:
+
+def _line(task: Task) -> str:
     """Say what a picture was taken for, how sure that is if it is not, and what came of it."""
     taken_for = ""
     if task.guess:
         unsure = "" if task.guess.is_sure else f" (unsure: {task.guess.probability:.0%})"
         taken_for = f": {task.guess.domain}{unsure}"
     results = ", ".join(str(path) for path in [task.result, *task.others])
-    return f"{task.source}{taken_for} -> {results}{_faces(task, all_faces=all_faces)}"
-
-
-def _faces(task: Task, *, all_faces: bool) -> str:
-    """Say how many faces were found, where they were looked for, and if only one was taken."""
-    if task.note:
-        return f" ({task.note})"
-    if not task.num_faces:
-        return ""
-    if task.num_faces == 1:
-        return " (1 face)"
-    return f" ({task.num_faces} faces{'' if all_faces else ', the largest taken'})"
+    return f"{task.source}{taken_for} -> {results}"

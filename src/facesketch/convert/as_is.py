@@ -24,11 +24,11 @@ from facesketch.convert.task import (
     write_result,
 )
 from facesketch.errors import ImageError
+from facesketch.framing import AS_IT_IS_DRAFT
 from facesketch.images import Float32Array
 from facesketch.parallel import in_chunks, num_cores, shared_lock
 from facesketch.translator import BATCH_SIZE, Prepared, Translator, result_size
 
-DRAFT_SIZE = 1024  # shorter side that is decoded of a large JPEG: the network sees less
 MAX_WORKERS = 4  # each may hold a full picture
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ def _load(task: Task, translator: Translator, size: int | None) -> Prepared | No
         stored_size = images.stored_size(task.picture)
         result_size(stored_size, size)  # refuse before decoding
         with turn_of(stored_size, shared_lock()):
-            image, own_size = images.open_with_size(task.picture, draft_size=DRAFT_SIZE)
+            image, own_size = images.open_with_size(task.picture, draft_size=AS_IT_IS_DRAFT)
             direction = decide_direction(task, image)
             prepared = translator.prepare(image, direction, size=result_size(own_size, size))
     except ImageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +16,15 @@ from facesketch.convert.task import (
     decide_direction,
     make_tasks,
     picture_too_large,
+    result_too_large,
     turn_of,
     write_result,
 )
 from facesketch.errors import ImageError, UsageError
-from facesketch.framing import Chosen, Framing, translate_faces
+from facesketch.framing import Chosen, Framing, open_and_find, translate_found
 from facesketch.parallel import map_ahead, shared_lock
-from facesketch.translator import Translator
+from facesketch.translator import Translator, result_size
 
-DRAFT_SIZE = 2048  # shorter side that is decoded of a large JPEG: faces may be small in it
 MAX_WORKERS = 2  # one decodes and writes while the other is in the network
 
 
@@ -32,7 +33,7 @@ class Request:
     """What to do with the faces.
 
     Attributes:
-        framing: "portrait" or "whole".
+        framing: "auto", "portrait" or "whole".
         faces: "largest" or "all".
         size: Shorter side of the results in pixels, or None.
         overwrite: Replace files that have the names of further portraits.
@@ -79,30 +80,33 @@ def convert_faces(
 
 def _convert(task: Task, translator: Translator, request: Request) -> Task:
     """Take one picture from its file to its results; what goes wrong is noted."""
+    is_enlarged = False
     try:
-        with turn_of(images.stored_size(task.picture), shared_lock()):
+        stored_size = images.stored_size(task.picture)
+        wanted = stored_size
+        if request.framing != "portrait":
+            wanted = result_size(stored_size, request.size)  # refuse before decoding
+        is_enlarged = math.prod(wanted) > math.prod(stored_size)
+        with turn_of(wanted if is_enlarged else stored_size, shared_lock()):
             _convert_or_raise(task, translator, request)
     except ImageError as error:
         task.error = error
     except MemoryError:
-        task.error = picture_too_large(task)
+        task.error = result_too_large(task) if is_enlarged else picture_too_large(task)
     return task
 
 
 def _convert_or_raise(task: Task, translator: Translator, request: Request) -> None:
-    image, original_size = images.open_with_size(task.picture, draft_size=DRAFT_SIZE)
-    task.direction = decide_direction(task, image)
-    framed = translate_faces(
+    found = open_and_find(
         translator,
-        image,
-        task.direction,
+        lambda draft_size: images.open_with_size(task.picture, draft_size=draft_size),
+        partial(decide_direction, task),
         request.framing,
-        faces=request.faces,
-        size=request.size,
-        original_size=original_size,
+        request.faces,
     )
-    task.num_faces = len(framed.faces)
-    task.note = framed.note
+    task.direction = found.direction
+    framed = translate_found(translator, found, size=request.size, max_pixels=None)
+    task.framing, task.num_faces, task.note = framed.framing, len(framed.faces), framed.note
     target = task.targets[task.direction]
     first, *others = framed.pictures
     for number, picture in enumerate(others, start=2):

@@ -14,6 +14,7 @@ from facesketch import images
 from facesketch.convert.plan import STREAM, Targets
 from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageError
+from facesketch.framing import Done
 from facesketch.images import OUTPUT_FORMATS
 from facesketch.weights_info import DIRECTION_FROM, Direction
 from facesketch.writing import write_whole
@@ -34,6 +35,7 @@ class Task:
         result: Where the result stands, once it is written.
         error: Why it failed.
         others: Further results: portraits of the smaller faces.
+        framing: What was done with the faces; "none" converted the picture as it is.
         num_faces: How many faces were found, where they were looked for.
         note: What else there is to say of it: a sentence.
     """
@@ -46,6 +48,7 @@ class Task:
     result: Path | None = None
     error: Exception | None = None
     others: list[Path] = field(default_factory=list)
+    framing: Done = "none"
     num_faces: int | None = None
     note: str | None = None
 

@@ -177,7 +177,13 @@ class Observer:
         """Measure both directions and both round trips."""
 
         def translate(direction: Direction) -> Translate:
-            return lambda pictures: translator.translate(pictures, direction)
+            mode = "L" if direction == "photo2sketch" else "RGB"  # as real ones are read
+
+            def translate_pictures(pictures: Pictures) -> Pictures:
+                made = translator.translate(pictures, direction)
+                return [each.convert(mode) for each in made]
+
+            return translate_pictures
 
         there, back = (translate(direction) for direction in DIRECTIONS)
         of_photos = self.observe_route("photo", Route(there, back))

@@ -23,18 +23,17 @@ from PIL import Image
 
 from facesketch import images
 from facesketch.allocator import return_freed_memory, return_large_memory
-from facesketch.convert import as_is, by_faces
 from facesketch.decoding import limit_texts
 from facesketch.domain import DomainClassifier, DomainGuess
 from facesketch.errors import ImageTooLargeError, UsageError
 from facesketch.framing import (
     MAX_PORTRAIT,
-    NO_FACE,
+    Found,
     Framed,
+    open_and_find,
     translate_back,
     translate_faces,
     translate_found,
-    translate_whole,
 )
 from facesketch.images import Float32Array
 from facesketch.server.config import ServerConfig
@@ -261,12 +260,19 @@ class Engine:
         started = time.perf_counter()
         shared = self._wide if self.turnstile.num_pending == 1 else self._narrow
         translator = shared.in_style(options.style)
-        draft_size = as_is.DRAFT_SIZE if options.align == "none" else by_faces.DRAFT_SIZE
-        image, size = images.open_with_size(data, draft_size=draft_size, **self._limits)
+        guesses: list[DomainGuess] = []
+        found = open_and_find(
+            translator,
+            partial(self._open, data),
+            lambda image: self._direction(image, options, guesses),
+            options.align,
+            options.faces,
+        )
+        direction, guess = found.direction, next(iter(guesses), None)
         self._check_current()
-        direction, guess = self._direction(image, options)
         max_pixels = room // 2 if options.round_trip else room
-        framed = _translate(translator, image, direction, options, size, max_pixels=max_pixels)
+        framed = _translate(translator, found, options, max_pixels=max_pixels)
+        del found  # a large picture
         self._check_current()
         pictures = [_encode(picture, direction, file_format) for picture in framed.pictures]
         round_trips: list[EncodedPicture] = []
@@ -281,13 +287,19 @@ class Engine:
         framed = replace(framed, pictures=())  # decoded ones are for the turn alone
         return Conversion(direction, guess, style, framed, pictures, round_trips, milliseconds)
 
+    def _open(self, data: bytes, draft_size: int) -> tuple[Image.Image, tuple[int, int]]:
+        opened = images.open_with_size(data, draft_size=draft_size, **self._limits)
+        self._check_current()
+        return opened
+
     def _direction(
-        self, image: Image.Image, options: ConvertOptions
-    ) -> tuple[Direction, DomainGuess | None]:
+        self, image: Image.Image, options: ConvertOptions, guesses: list[DomainGuess]
+    ) -> Direction:
+        """Say which way a picture goes; what it is taken for, if nobody had said, is noted."""
         if options.direction != "auto":
-            return options.direction, None
-        guess = self._classifier.guess(image)
-        return DIRECTION_FROM[guess.domain], guess
+            return options.direction
+        guesses.append(self._classifier.guess(image))
+        return DIRECTION_FROM[guesses[0].domain]
 
     def _check_current(self) -> None:
         """Stop this thread's conversion if nobody waits for it any more."""
@@ -384,34 +396,15 @@ def _most_result_pixels(size: tuple[int, int], options: ConvertOptions) -> float
 
 
 def _translate(
-    translator: Translator,
-    image: Image.Image,
-    direction: Direction,
-    options: ConvertOptions,
-    original_size: tuple[int, int],
-    *,
-    max_pixels: int,
+    translator: Translator, found: Found, options: ConvertOptions, *, max_pixels: int
 ) -> Framed:
     """Translate a picture by its faces; as it is where that is asked for, or shows none."""
-    size = options.size or _default_size(original_size)
-    if options.align != "none":
-        found = translate_found(
-            translator,
-            image,
-            direction,
-            options.align,
-            faces=options.faces,
-            size=options.size if options.align == "portrait" else size,
-            original_size=original_size,
-            max_pixels=max_pixels,
-        )
-        if found is not None:
-            return found
-    if options.size:  # that by default is within the limit, but for rounding
+    size = options.size
+    if found.framing != "portrait":
+        size = size or _default_size(found.original_size)
+    if found.framing == "none" and options.size:  # that by default is within, but for rounding
         max_pixels = min(max_pixels, MAX_RESULT_PIXELS)
-    wanted = result_size(original_size, size)
-    as_it_is = translate_whole(translator, image, direction, wanted, max_pixels=max_pixels)
-    return as_it_is if options.align == "none" else replace(as_it_is, note=NO_FACE)
+    return translate_found(translator, found, size=size, max_pixels=max_pixels)
 
 
 def _encode(image: Image.Image, direction: Direction, file_format: Format) -> EncodedPicture:

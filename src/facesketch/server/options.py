@@ -53,11 +53,12 @@ class ConvertOptions(BaseModel):
         description="How a drawing is drawn, where one is made; drawings of all styles become "
         "photos.",
     )
-    align: Literal["none", "portrait", "whole"] = Field(
-        default="none",
+    align: Literal["auto", "none", "portrait", "whole"] = Field(
+        default="auto",
         description="portrait finds the face and converts it in the framing that the generators "
         "learned; whole converts the whole picture at the face's right scale; none converts the "
-        "picture as it is.",
+        "picture as it is; auto does so too where the largest face is framed as the generators "
+        "learned it or there is no face, and otherwise as whole.",
     )
     faces: Literal["largest", "all"] = Field(
         default="largest", description="Which faces to align; all portraits come as JSON only."
