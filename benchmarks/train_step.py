@@ -73,7 +73,7 @@ def reference_step(device: torch.device) -> Step:
         for param in disc_params:
             param.requires_grad_(True)
         optimizers[1].zero_grad()
-        first = torch.zeros(len(photo), dtype=torch.long)  # it has one style
+        first = [0] * len(photo)  # it has one style
         judge_loss(judges[0], photo, pools[0].query(fake_photo.detach(), first)[0])
         judge_loss(judges[1], sketch, pools[1].query(fake_sketch.detach(), first)[0])
         for pool in pools:
