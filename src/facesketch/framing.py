@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from facesketch.alignment import align, framing_matrix
 from facesketch.errors import UsageError
@@ -57,6 +57,15 @@ framed validation photos none is off by more than 1.12, nor turned by more than 
 
 OTHER_ROLL = math.radians(15)
 """So is one that is turned by more than this."""
+
+EMPTY_SHARE = 0.7
+"""Of a drawing that is mostly empty paper: so much lies around the portraits."""
+
+INK, BLANK_SHARE = 40, 0.002
+"""What is darker than most of a drawing by so many of 255 levels is ink; less of it is none."""
+
+SOFT_EDGE = 0.12
+"""Share of a portrait's side within which it fades into an empty ground."""
 
 PATCH_CORE = 0.75
 """Share of a patch's radius within which it hides what is below it; from there on it fades."""
@@ -328,18 +337,47 @@ def _whole(
     working_size = _working_size(translator, image, direction, faces[0])
     side = translator.info(direction).image_size
     matrices = {face: framing_matrix(face, side) for face in faces}
+    is_blank = direction == "sketch2photo" and _is_blank_around(image, matrices.values(), side)
     scale = working_size[0] / image.width
-    working = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    result = translate_tiled(translator, working, direction, size)
-    apart = [face for face in faces if _differs(matrices[face], scale)]
-    if apart:
-        grown = size[0] / image.width
-        sizes = [max(1, round(side * grown / scale_of(matrices[face]))) for face in apart]
-        patches = _aligned(translator, image, direction, apart, sizes)
-        # Largest last: who stands in front is larger.
-        for face, patch in reversed(list(zip(apart, patches, strict=True))):
-            _paste(result, patch, _to_patch(matrices[face], patch.width / side, grown))
+    apart = [face for face in faces if is_blank or _differs(matrices[face], scale)]
+    grown = size[0] / image.width
+    sizes = [max(1, round(side * grown / scale_of(matrices[face]))) for face in apart]
+    patches = _aligned(translator, image, direction, apart, sizes)
+    if is_blank:  # of empty paper the network makes skin, in every tile
+        result = Image.new(patches[0].mode, size, _background(patches[0]))
+    else:
+        working = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+        result = translate_tiled(translator, working, direction, size)
+    # Largest last: who stands in front is larger.
+    for face, patch in reversed(list(zip(apart, patches, strict=True))):
+        mask = _soft_square(patch.width) if is_blank else _fading(patch.width)
+        _paste(result, patch, mask, _to_patch(matrices[face], patch.width / side, grown))
     return result, working_size
+
+
+def _is_blank_around(image: Image.Image, matrices: Iterable[Matrix], side: int) -> bool:
+    """Say whether a drawing is mostly empty paper around the portraits of its faces."""
+    portraits = Image.new("L", image.size)
+    pen = ImageDraw.Draw(portraits)
+    for matrix in matrices:
+        back = inverse(matrix)
+        corners = np.array([(0, 0), (side, 0), (side, side), (0, side)])
+        pen.polygon([(x, y) for x, y in corners @ back[:, :2].T + back[:, 2]], fill=255)
+    around = np.asarray(portraits) == 0
+    if np.mean(around) < EMPTY_SHARE:
+        return False
+    luma = np.asarray(image.convert("L"))
+    return float(np.mean(around & (luma < np.median(luma) - INK))) < BLANK_SHARE
+
+
+def _background(portrait: Image.Image) -> tuple[int, ...]:
+    """Return the colour that is most usual along the upper half of a portrait's edge."""
+    pixels = np.asarray(portrait).reshape(portrait.height, portrait.width, -1)
+    width = max(1, portrait.width // 32)
+    upper = pixels[: portrait.height // 2]
+    parts = (pixels[:width], upper[:, :width], upper[:, -width:])
+    edge = np.concatenate([part.reshape(-1, pixels.shape[2]) for part in parts])
+    return tuple(int(value) for value in np.median(edge, axis=0))
 
 
 def _is_framed(translator: Translator, picture: Found, face: Face) -> bool:
@@ -361,12 +399,13 @@ def _to_patch(matrix: Matrix, patch_scale: float, result_scale: float) -> Matrix
     return np.column_stack([matrix[:, :2] / result_scale, matrix[:, 2]]) * patch_scale
 
 
-def _paste(result: Image.Image, patch: Image.Image, matrix: Matrix) -> None:
+def _paste(result: Image.Image, patch: Image.Image, mask: Image.Image, matrix: Matrix) -> None:
     """Lay a patch on the result, fading towards its edge.
 
     Args:
         result: The picture, changed in place.
         patch: Square picture of the same mode.
+        mask: How much of it is seen, the same size.
         matrix: Similarity from the result to the patch.
     """
     corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * patch.width
@@ -379,7 +418,7 @@ def _paste(result: Image.Image, patch: Image.Image, matrix: Matrix) -> None:
     data = tuple(float(value) for value in shifted.ravel())
     turned, mask = (
         layer.transform(size, Image.Transform.AFFINE, data, Image.Resampling.BICUBIC)
-        for layer in (patch, _fading(patch.width))
+        for layer in (patch, mask)
     )
     result.paste(turned, (int(low[0]), int(low[1])), mask)
 
@@ -388,5 +427,17 @@ def _fading(side: int) -> Image.Image:
     """Mask of a patch: an ellipse around head and collar with a soft edge."""
     x = (np.arange(side) + 0.5) / side * 2 - 1
     radius = np.hypot(x[None], x[:, None])
-    share = np.clip((1 - radius) / (1 - PATCH_CORE), 0, 1)
+    return _smooth((1 - radius) / (1 - PATCH_CORE))
+
+
+def _soft_square(side: int) -> Image.Image:
+    """Mask of a portrait on an empty ground: nearly all of it."""
+    x = (np.arange(side) + 0.5) / side
+    away = np.minimum(x, 1 - x)
+    return _smooth(np.minimum(away[None], away[:, None]) / SOFT_EDGE)
+
+
+def _smooth(share: np.ndarray) -> Image.Image:
+    """Make a mask that rises from nothing at 0 to all at 1."""
+    share = np.clip(share, 0, 1)
     return Image.fromarray(np.rint(255 * share * share * (3 - 2 * share)).astype(np.uint8))

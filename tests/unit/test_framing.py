@@ -140,6 +140,20 @@ def test_drawings_in_colour_keep_it_in_tiles_and_where_faces_are_laid_on(
         assert np.abs(np.asarray(result, int) - np.asarray(image, int)).mean() < 3
 
 
+@pytest.mark.parametrize("has_more", [False, True])
+def test_of_a_drawing_on_an_empty_sheet_the_portrait_alone_is_converted(has_more: bool) -> None:
+    sheet = Image.new("RGB", (1000, 800), "white")
+    drawing = Image.open(SAMPLES / "drawing_1.png").convert("RGB").resize((256, 256))
+    sheet.paste(drawing, (60, 80))
+    if has_more:
+        sheet.paste("black", (700, 500, 900, 700))
+    framed = translate_faces(Translator(), sheet, "sketch2photo", "whole")
+    photo = np.asarray(framed.pictures[0]).astype(int)
+    far = photo[400:480, 20:600]
+    assert bool((far == far[0, 0]).all()) is not has_more
+    assert photo[180:230, 170:220].std() > 10
+
+
 def test_a_turned_face_is_turned_upright_for_the_network_and_back(
     translator: WatchingTranslator,
 ) -> None:
