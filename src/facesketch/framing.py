@@ -342,12 +342,13 @@ def _whole(
     apart = [face for face in faces if is_blank or _differs(matrices[face], scale)]
     grown = size[0] / image.width
     sizes = [max(1, round(side * grown / scale_of(matrices[face]))) for face in apart]
-    patches = _aligned(translator, image, direction, apart, sizes)
-    if is_blank:  # of empty paper the network makes skin, in every tile
-        result = Image.new(patches[0].mode, size, _background(patches[0]))
-    else:
+    result = None
+    if not is_blank:  # of empty paper the network makes skin, in every tile
         working = image.resize(working_size, Image.Resampling.LANCZOS, reducing_gap=3.0)
         result = translate_tiled(translator, working, direction, size)
+    patches = _aligned(translator, image, direction, apart, sizes) if apart else []
+    if result is None:
+        result = Image.new(patches[0].mode, size, _background(patches[0]))
     # Largest last: who stands in front is larger.
     for face, patch in reversed(list(zip(apart, patches, strict=True))):
         mask = _soft_square(patch.width) if is_blank else _fading(patch.width)
