@@ -66,38 +66,43 @@ run: .venv-run/ready ## Open the studio in the browser (sets up .venv-run, no to
 	.venv-run/bin/facesketch serve --open
 
 DOCUMENT_TESTS := tests/docs tests/integration/test_notebook.py
+# Here everything is installed, but for Ray: no test may be skipped for want of a package.
+PYTEST := .venv-test/bin/python -m pytest -m "not ray" --nothing-missing
 
 # Those of documents and of the other environments run beside, and are shown after, the main ones:
 # neither keeps two cores busy alone, and both take about as long.
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
 	@others=$$(mktemp); $(MAKE) -k --no-print-directory test-others >"$$others" 2>&1 & job=$$!; \
-	.venv-test/bin/python -m pytest $(addprefix --ignore=,$(DOCUMENT_TESTS)); failed=$$?; \
+	$(PYTEST) $(addprefix --ignore=,$(DOCUMENT_TESTS)); failed=$$?; \
 	wait $$job || failed=$$?; cat "$$others"; rm -f "$$others"; exit $$failed
 
 test-others: test-docs test-ray test-lowest $(addprefix test-,$(PYTHONS))
 
 test-docs: .venv-test/ready
-	.venv-test/bin/python -m pytest $(DOCUMENT_TESTS)
-
-# Inference on its own, without torch: $(call test_inference,ENVIRONMENT)
-define test_inference
-echo "Inference tests in $(1):"; $(MAKE) --no-print-directory $(1)/ready && \
-    $(1)/bin/python -m pytest -m "not train and not data and not dev and not browser and not ray"
-endef
+	$(PYTEST) $(DOCUMENT_TESTS)
 
 # For its size Ray is no part of .venv-test.
 test-ray: .venv-ray/ready
 	.venv-ray/bin/python -m pytest -m ray tests/integration/test_ray.py
 
+# Inference, and of the rest what is quick: the whole of training takes long.
+LOWEST_TESTS := tests/unit tests/server tests/integration/test_convert*.py \
+    tests/integration/test_export.py
+
 test-lowest:
-	@if scripts/find_python '' 3.11 >/dev/null 2>&1; then $(call test_inference,.venv-lowest) && \
-	    .venv-lowest/bin/python -m pytest -m "(train or data) and not dev and not browser" \
-	    tests/unit tests/integration/test_export.py; \
+	@if scripts/find_python '' 3.11 >/dev/null 2>&1; then \
+	    echo "Tests with the lowest versions allowed:"; \
+	    $(MAKE) --no-print-directory .venv-lowest/ready && \
+	    .venv-lowest/bin/python -m pytest -m "not dev and not browser and not ray" $(LOWEST_TESTS); \
 	else echo "SKIPPED: the lowest allowed versions, for want of Python 3.11."; fi
 
+# Inference on its own, without torch.
 test-3.%: .venv-test/ready
 	@if .venv-test/bin/python -c 'import sys; sys.exit(sys.version_info[1] != $*)'; then :; \
-	elif scripts/find_python '' 3.$* >/dev/null 2>&1; then $(call test_inference,.venv-3.$*); \
+	elif scripts/find_python '' 3.$* >/dev/null 2>&1; then \
+	    echo "Inference tests on Python 3.$*:"; \
+	    $(MAKE) --no-print-directory .venv-3.$*/ready && .venv-3.$*/bin/python -m pytest \
+	    -m "not train and not data and not dev and not browser and not ray"; \
 	else echo "SKIPPED: inference on Python 3.$*, which was not found."; fi
 
 lint: .venv-test/ready ## Check style, docstrings, types and the container file

@@ -2,17 +2,55 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
+import re
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+import hypothesis
 import pytest
 
 from weights_helpers import COLOURS, write_generator, write_styles
 
 if TYPE_CHECKING:
     from pack_helpers import Flaky
+
+# The same examples everywhere, however busy the machine is.
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
+
+MISSING = re.compile(r"could not import|needs |not installed")
+"""In why a test is skipped: for want of a package."""
+
+AnyReport = TypeVar("AnyReport", pytest.CollectReport, pytest.TestReport)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = "fail where a test would be skipped for want of a package"
+    parser.addoption("--nothing-missing", action="store_true", help=text)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return failed_where_missing((yield), collector.config)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return failed_where_missing((yield), item.config)
+
+
+def failed_where_missing(report: AnyReport, config: pytest.Config) -> AnyReport:
+    """Turn a skip into a failure where nothing may be missing."""
+    if report.skipped and config.getoption("--nothing-missing"):
+        *_, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("",)
+        if MISSING.search(str(reason)):
+            report.outcome, report.longrepr = "failed", f"--nothing-missing: {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -54,11 +92,3 @@ def far_away(monkeypatch: pytest.MonkeyPatch) -> type[Flaky]:
     from pack_helpers import register_flaky  # noqa: PLC0415  # inference tests have no fsspec
 
     return register_flaky(monkeypatch)
-
-
-@pytest.fixture
-def small_leftovers(tmp_path: Path) -> Iterator[None]:
-    """Checkpoints have 50 MB and pytest keeps what tests write."""
-    yield
-    for folder in tmp_path.rglob("checkpoints"):
-        shutil.rmtree(folder)

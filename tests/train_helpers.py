@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -83,6 +84,21 @@ def write_pictures(root: Path, num_photos: int = 5, num_sketches: int = 4) -> Pa
     return root
 
 
+def write_photos(folder: str, count: int, size: tuple[int, int] = (24, 20)) -> list[str]:
+    """Write small pictures of noise, no two alike, in a new folder; returns their names."""
+    Path(folder).mkdir()
+    names = [f"{index:03}.png" for index in range(count)]
+    for seed, name in enumerate(names):
+        pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(Path(folder, name))
+    return names
+
+
+def contents_of(folder: str) -> dict[str, bytes]:
+    """Read all files of a folder, by name."""
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
 def into_styles(root: Path, *styles: str) -> Path:
     """Deal the sketches of a data set out to folders of styles; returns its root."""
     for folder in root.glob("*/sketches"):
@@ -140,6 +156,13 @@ def one_thread_environment() -> dict[str, str]:
     """Return environment variables that let a process import facesketch and use one core."""
     source = str(Path(facesketch.__file__).parents[1])
     return os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": source}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def children(pid: int) -> list[int]:

@@ -81,7 +81,6 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.usefixtures("small_leftovers")
 @pytest.mark.parametrize("document", WITH_BLOCKS, ids=IDS.get)
 def test_the_document_does_what_it_says(
     document: Path, furnished: Path, commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,6 +12,14 @@ from train_helpers import tiny_config, write_pictures
 
 
 @pytest.fixture
+def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in an empty folder; what is written there appears whole or not at all."""
+    monkeypatch.chdir(tmp_path)
+    yield
+    assert not list(tmp_path.rglob("*.partial")), "a temporary file was left behind"
+
+
+@pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
     """Sums have another order, so other last bits, on another number of threads."""
     torch = pytest.importorskip("torch")

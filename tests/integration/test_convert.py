@@ -6,7 +6,6 @@ import io
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +17,11 @@ from facesketch.convert.plan import Plan, plan_jobs
 from facesketch.convert.task import Task
 from facesketch.errors import UsageError
 from facesketch.translator import Translator
+from train_helpers import run_cli
+
+pytestmark = pytest.mark.usefixtures("work_here")
 
 AI_MARK = b"trainedAlgorithmicMedia"
-
-
-@pytest.fixture(autouse=True)
-def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not list(tmp_path.rglob("*.partial")), "a temporary file was left behind"
 
 
 @pytest.fixture(scope="module")
@@ -399,12 +393,14 @@ def test_standard_input_goes_to_a_file_when_told(weights_dir: Path) -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_usage_exits_with_2_and_no_traceback(args: list[str]) -> None:
+def test_wrong_usage_exits_with_2_and_a_sentence(
+    args: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     save("a.jpg")
-    done = facesketch(*args)
-    assert done.returncode == 2
-    assert done.stdout == b""
-    assert b"Traceback" not in done.stderr
+    code, out, err = run_cli(capsys, "convert", *args)
+    assert (code, out) == (2, "")
+    assert err.rstrip().endswith(".")
+    assert "Traceback" not in err
     assert names() == ["a.jpg"]
 
 

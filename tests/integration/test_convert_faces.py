@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,9 @@ from facesketch import Translator, images
 from facesketch.convert import by_faces, task
 from facesketch.convert.plan import plan_jobs
 from facesketch.framing import NO_FACE
+from train_helpers import run_cli
 
-
-@pytest.fixture(autouse=True)
-def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-    yield
-    assert not list(tmp_path.rglob("*.tmp")), "a temporary file was left behind"
+pytestmark = pytest.mark.usefixtures("work_here")
 
 
 @pytest.fixture
@@ -159,15 +153,16 @@ def test_a_run_that_was_killed_between_portraits_goes_on(
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_a_plan_in_which_portraits_may_replace_a_picture_is_refused(
-    args: list[str], sentence: str
+    args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("in").mkdir()
     for name in ("in/a.jpg", "in/a_face2.jpg", "in/a_sketch_face2.png", "b_face2.png"):
         scene((64, 64)).save(name)
     before = names()
-    done = run(*args, "--align", "portrait", "--faces", "all")
-    assert done.returncode == 2
-    assert sentence in done.stderr.decode()
+    chosen = ("--to", "sketch", "--align", "portrait", "--faces", "all")
+    code, _, err = run_cli(capsys, "convert", *chosen, *args)
+    assert code == 2
+    assert sentence in err
     assert names() == before
 
 
@@ -275,9 +270,9 @@ def test_standard_input_goes_to_standard_output(three_faces: Path, weights_dir: 
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_wrong_usage_exits_with_2_and_a_sentence(
-    three_faces: Path, args: list[str], sentence: str
+    three_faces: Path, args: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run(*args, stdin=three_faces.read_bytes())
-    assert done.returncode == 2
-    assert sentence in done.stderr.decode()
+    code, _, err = run_cli(capsys, "convert", "--to", "sketch", *args)
+    assert code == 2
+    assert sentence in err
     assert names() == ["three.jpg"]

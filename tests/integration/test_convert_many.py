@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,27 +18,13 @@ from facesketch.convert.all_cores import Settings, convert_all
 from facesketch.convert.plan import MAX_LEFT_OUT, plan_jobs
 from facesketch.convert.task import Task
 from facesketch.errors import UsageError
+from train_helpers import contents_of, write_photos
 
 PATIENCE_S = 120  # long enough for a loaded machine
 
 posix_only = pytest.mark.skipif(sys.platform == "win32", reason="named pipes and signals of POSIX")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
-
-
-@pytest.fixture(autouse=True)
-def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-
-def write_photos(folder: str, count: int) -> list[str]:
-    """Small pictures, no two alike; returns their names."""
-    Path(folder).mkdir()
-    names = [f"{index:03}.png" for index in range(count)]
-    for seed, name in enumerate(names):
-        pixels = np.random.default_rng(seed).integers(0, 256, (24, 20, 3), np.uint8)
-        Image.fromarray(pixels).save(Path(folder, name))
-    return names
+pytestmark = pytest.mark.usefixtures("work_here")
 
 
 def command(*args: object) -> list[str]:
@@ -55,17 +41,15 @@ def start(*args: object, until: Callable[[], bool]) -> subprocess.Popen[str]:
     """Start a command and wait until something is so."""
     pipe = subprocess.PIPE
     process = subprocess.Popen(command(*args), stdout=pipe, stderr=pipe, text=True)
+    deadline = time.monotonic() + PATIENCE_S
     while not until():
-        try:
-            process.wait(0.01)
-        except subprocess.TimeoutExpired:
-            continue
-        pytest.fail(f"ended early: {process.communicate()}")
+        if process.poll() is not None:
+            pytest.fail(f"ended early: {process.communicate()}")
+        if time.monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"too slow: {process.communicate()}")
+        time.sleep(0.01)
     return process
-
-
-def contents(folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def are_there(names: Sequence[str]) -> Callable[[], bool]:
@@ -91,7 +75,7 @@ def test_several_processes_make_what_one_makes_and_go_on_after_failures(weights_
     failed = [task for task in convert_here("one", weights_dir) if task.error]
     assert done.stderr.splitlines() == [f"facesketch: {task.error}" for task in failed]
     assert [str(task.source) for task in failed] == ["in/030.png", "in/050.png"]
-    assert contents("one") == contents("many")
+    assert contents_of("one") == contents_of("many")
 
 
 @posix_only
@@ -122,7 +106,7 @@ def test_a_killed_run_goes_on_with_nothing_lost_and_nothing_done_twice(weights_d
     assert f"{len(names) - len(finished)} drawn as sketches" in again.stdout
     assert f"{len(finished)} skipped" in again.stdout
     Path("out/.another.png.999999999.partial").unlink()  # of no picture here: it may be in use
-    assert contents("out") == contents("whole")
+    assert contents_of("out") == contents_of("whole")
     assert all(path.stat().st_mtime_ns == before for path, before in finished.items())
 
 
@@ -151,7 +135,7 @@ def test_faces_are_found_in_several_processes_too(weights_dir: Path) -> None:
     done = run("in", "--align", "whole", "--num-workers", 2, "-o", "out", "--weights", weights_dir)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("No face was found") == 4
-    assert sorted(contents("out")) == names
+    assert sorted(contents_of("out")) == names
 
 
 def test_broken_weights_are_said_once_by_several_processes(tmp_path: Path) -> None:

@@ -14,15 +14,14 @@ from facesketch import Translator, translate_faces
 from facesketch.weights_folder import available_styles
 from facesketch.weights_info import SHIPPED_WEIGHTS
 from server_helpers import SAMPLES
+from train_helpers import run_cli
 
 TONES = {"hatch": 200, "edge": 120, "line": 40}
 COLOUR = (200, 120, 40)
 
 
 @pytest.fixture(autouse=True)
-def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
+def plain(work_here: None) -> None:
     Image.new("RGB", (80, 64), COLOUR).save("plain.png")
 
 
@@ -96,22 +95,22 @@ def test_of_photos_and_drawings_together_the_photos_get_the_style(styles_dir: Pa
     ids=["unknown", "of photos", "empty"],
 )
 def test_a_wrong_style_is_answered_in_a_sentence(
-    styles_dir: Path, arguments: tuple[str, ...], answer: str
+    styles_dir: Path,
+    arguments: tuple[str, ...],
+    answer: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    done = convert("plain.png", "--weights", styles_dir, *arguments)
-    assert done.returncode == 2
-    assert answer.format(styles=styles_dir) in done.stderr
+    words = ("plain.png", "--weights", str(styles_dir), *arguments)
+    code, _, err = run_cli(capsys, "convert", *words)
+    assert code == 2
+    assert answer.format(styles=styles_dir) in err
     assert not Path("plain_sketch.png").exists()
 
 
 @pytest.mark.parametrize("command", ["convert", "evaluate"])
-def test_the_help_lists_the_shipped_styles(command: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "facesketch", command, "--help"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"Shipped: {', '.join(available_styles(SHIPPED_WEIGHTS))}." in " ".join(
-        done.stdout.split()
-    )
+def test_the_help_lists_the_shipped_styles(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, out, _ = run_cli(capsys, command, "--help")
+    listed = f"Shipped: {', '.join(available_styles(SHIPPED_WEIGHTS))}."
+    assert listed in " ".join(out.split())

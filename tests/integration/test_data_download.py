@@ -188,7 +188,7 @@ def test_a_broken_transfer_goes_on_where_it_stopped(kaggle: Kaggle) -> None:
 def test_a_transfer_that_stalls_is_taken_up_again(
     kaggle: Kaggle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "TIMEOUTS_S", (5.0, 0.3))
+    monkeypatch.setattr(download, "TIMEOUTS_S", (5.0, 2.0))
     kaggle.break_after, kaggle.stall = {0: 2 * MIB + 5}, True
     assert not download.missing_files(SMALL_SET, download_set(SMALL_SET))
     assert any(asked.endswith(f"bytes={2 * MIB}-") for asked in kaggle.asked)

@@ -20,7 +20,7 @@ from facesketch.training import train  # noqa: E402
 from recipes.ablation import designs, run  # noqa: E402
 from train_helpers import tiny_config, write_pictures  # noqa: E402
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
 
 MAX_PARAMETERS = 3_000_000
 MAX_MACS = 2_500_000_000

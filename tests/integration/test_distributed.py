@@ -48,7 +48,7 @@ from pack_helpers import pack_small  # noqa: E402
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.usefixtures("one_thread", "small_leftovers"),
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.skipif(
         sys.platform != "linux" or not torch.distributed.is_available(),
         reason="starts processes that talk by Gloo",
@@ -86,11 +86,13 @@ def wait_for_step(
 class TwoRanks:
     """`facesketch train` on two processes, each with a log of its own."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
+    def __init__(self, folder: Path, *words: str, of_second: tuple[str, ...] = ()) -> None:
         folder.mkdir(exist_ok=True)
         port = free_port()
         self.logs = [folder / f"rank{rank}.log" for rank in range(NUM_RANKS)]
-        self.processes = [self._start(rank, port, *words) for rank in range(NUM_RANKS)]
+        self.processes = [
+            self._start(rank, port, *words, *own) for rank, own in enumerate(((), of_second))
+        ]
 
     def _start(self, rank: int, port: int, *words: str) -> subprocess.Popen[bytes]:
         environment = one_thread_environment() | rank_environment(rank, port)
@@ -281,6 +283,14 @@ def test_a_loss_that_is_not_finite_ends_all(data: Path, tmp_path: Path) -> None:
     assert "became non-finite in step" in first
     assert first == second
     assert checkpoint.load_latest(run).step == newest_step(run)
+
+
+def test_ranks_with_other_settings_do_not_train_together(data: Path, tmp_path: Path) -> None:
+    words = options(data=data, steps=1, out=tmp_path / "run")
+    ranks = TwoRanks(tmp_path / "logs", *words, of_second=("--learning-rate", "0.1"))
+    assert ranks.wait() == [1, 1], ranks.texts()
+    for text in ranks.texts():
+        assert "the processes have other settings or see other images" in text
 
 
 def test_an_image_that_is_broken_for_one_rank_counts_for_all(tmp_path: Path) -> None:

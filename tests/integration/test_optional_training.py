@@ -31,7 +31,7 @@ from facesketch.init_weights import load_teacher  # noqa: E402
 from facesketch.train_state import TrainState  # noqa: E402
 from facesketch.training import train  # noqa: E402
 
-pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread", "small_leftovers")]
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
 
 EVERYTHING: dict[str, Any] = {
     "augment_sketches": True,

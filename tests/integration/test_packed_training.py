@@ -33,7 +33,7 @@ from train_helpers import (  # noqa: E402
 # Python 3.12 and later warn of any fork beside threads; the workers only read files.
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.usefixtures("one_thread", "small_leftovers"),
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
 ]
 

@@ -13,23 +13,23 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from facesketch.convert.all_cores import Settings, convert_all
 from facesketch.convert.plan import plan_jobs
 from server_helpers import encoded
+from train_helpers import contents_of, free_port, write_photos
 
 pytestmark = [
     pytest.mark.ray,
+    pytest.mark.usefixtures("work_here"),
     pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray: make test-ray"),
     pytest.mark.filterwarnings("default"),  # Ray's own
 ]
 
 ROOT = Path(__file__).parents[2]
 STUDIO = ROOT / "deploy" / "ray.yaml"
-PORT = 8471
+PORT = free_port()
 KEY = "a-long-secret-key"
 
 
@@ -48,12 +48,6 @@ def cluster() -> Iterator[Any]:
         nodes.shutdown()
 
 
-@pytest.fixture(autouse=True)
-def work_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every test works in an empty folder of its own."""
-    monkeypatch.chdir(tmp_path)
-
-
 def command(cluster: Any, *options: object) -> list[str]:
     start = [sys.executable, "-m", "facesketch", "convert", "in", "-o", "out", "--to", "sketch"]
     return [*start, "--ray", str(cluster.address), *map(str, options)]
@@ -65,19 +59,8 @@ def run(cluster: Any, *options: object) -> subprocess.CompletedProcess[str]:
     )
 
 
-def write_photos(count: int, size: tuple[int, int] = (24, 20)) -> None:
-    Path("in").mkdir()
-    for seed in range(count):
-        pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
-        Image.fromarray(pixels).save(f"in/{seed:03}.png")
-
-
-def contents(folder: str) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
-
-
 def test_a_cluster_makes_what_one_machine_makes(cluster: Any, weights_dir: Path) -> None:
-    write_photos(70)
+    write_photos("in", 70)
     Path("in/040.png").write_text("no picture")
     done = run(cluster, "--weights", weights_dir)
     assert done.returncode == 1, done.stderr
@@ -86,7 +69,7 @@ def test_a_cluster_makes_what_one_machine_makes(cluster: Any, weights_dir: Path)
     assert line.startswith("facesketch: in/040.png is not a picture")
     plan = plan_jobs(["in"], direction="photo2sketch", output=Path("here"))
     list(convert_all(plan.jobs, Settings(weights_dir), num_workers=1))
-    assert contents("out") == contents("here")
+    assert contents_of("out") == contents_of("here")
 
     Path("out/010.png").unlink()  # only what is missing is made
     Path("in/040.png").unlink()
@@ -97,7 +80,7 @@ def test_a_cluster_makes_what_one_machine_makes(cluster: Any, weights_dir: Path)
 
 
 def test_what_fails_on_another_machine_is_one_sentence(cluster: Any, weights_dir: Path) -> None:
-    write_photos(2)
+    write_photos("in", 2)
     done = run(cluster, "--weights", weights_dir, "--device", "coreml")
     assert done.returncode == 1
     (line,) = done.stderr.strip().splitlines()
@@ -105,7 +88,7 @@ def test_what_fails_on_another_machine_is_one_sentence(cluster: Any, weights_dir
 
 
 def test_others_do_what_a_lost_machine_was_at(cluster: Any) -> None:
-    write_photos(150, (256, 256))
+    write_photos("in", 150, (256, 256))
     doomed = cluster.add_node(num_cpus=1)
     converting = subprocess.Popen(
         command(cluster), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -119,7 +102,7 @@ def test_others_do_what_a_lost_machine_was_at(cluster: Any) -> None:
     output, errors = converting.communicate(timeout=300)
     assert converting.returncode == 0, errors
     assert "150 pictures: 150 drawn as sketches" in output  # Ray tells of the loss before
-    assert sorted(contents("out")) == sorted(contents("in"))
+    assert sorted(contents_of("out")) == sorted(contents_of("in"))
 
 
 def test_the_studio_answers_from_two_nodes(cluster: Any) -> None:

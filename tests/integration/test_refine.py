@@ -15,7 +15,7 @@ from facesketch.training import train  # noqa: E402
 from recipes.generators import refine  # noqa: E402
 from train_helpers import tiny_config, write_pictures  # noqa: E402
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
 
 SIZE = 48
 STYLE = torch.zeros(1, dtype=torch.long)

@@ -43,8 +43,7 @@ def test_training_survives_what_disturbs_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads(out.read_text("utf-8"))["rows"]
-    kills = sum(row["times"] for row in rows if row["what was tried"].startswith("training "))
-    assert kills >= 3  # a fast machine may end before a late one
+    assert any(row["what was tried"].startswith("training killed in ") for row in rows)
     assert sum(row["times"] for row in rows) == 5 + 5 + 1
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import copy
 import json
 import subprocess
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +39,14 @@ from facesketch.errors import (  # noqa: E402
     NonFiniteLossError,
     WeightsError,
 )
+from facesketch.samples import Samples  # noqa: E402
 from facesketch.train_state import TrainState  # noqa: E402
 from facesketch.training import train  # noqa: E402
 
 # Python 3.12 and later warn of any fork beside threads; the workers only read files.
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.usefixtures("one_thread", "small_leftovers"),
+    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
 ]
 
@@ -134,15 +137,69 @@ def test_a_state_from_a_device_without_the_fused_optimizer_goes_on(tmp_path: Pat
 
 
 def test_the_running_average_follows_the_generators() -> None:
-    state = TrainState(tiny_config(ema_decay=0.999), 10)
+    state = TrainState(tiny_config(ema_decay=0.15), 10)
     name = "photo2sketch.head.bias"
     average = state.ema.state_dict()[name].clone()
     for step in range(3):
         state.train_step(batch(state, step))
-        decay = min(0.999, (1 + step) / (10 + step))
+        decay = min(0.15, (1 + step) / (10 + step))  # 0.1, and then what was set
         now = state.model.state_dict()["gen_photo2sketch.head.bias"]
         average = decay * average + (1 - decay) * now
         torch.testing.assert_close(state.ema.state_dict()[name], average)
+
+
+def flat(network: torch.nn.Module) -> torch.Tensor:
+    """Return all parameters in one vector."""
+    return torch.cat([p.detach().flatten() for p in network.parameters()])
+
+
+def two_steps(**changes: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the losses of each of two steps, and the weights after it."""
+    state = TrainState(tiny_config(**changes), num_steps=4)
+    for number in (1, 2):
+        yield f"losses {number}", state.train_step(batch(state, number))
+        nets = {"gen": state.model.generators(), "disc": state.model.discriminators()}
+        weights = {name: flat(torch.nn.ModuleDict(parts)) for name, parts in nets.items()}
+        yield f"weights {number}", weights | {"ema": flat(state.ema)}
+
+
+@cache
+def as_it_is() -> list[tuple[str, dict[str, Any]]]:
+    return list(two_steps())
+
+
+COMING_BACK = {"cycle_photo", "cycle_sketch", "grad_norm_gen"}
+JUDGED = {"gan_photo", "gan_sketch", "disc_photo", "disc_sketch", "grad_norm_gen", "grad_norm_disc"}
+WEIGHTS = {"gen", "disc", "ema"}
+
+
+@pytest.mark.parametrize(
+    ("change", "when", "what"),
+    [
+        ({"cycle_noise": 0.2}, "losses 1", COMING_BACK),
+        ({"cycle_blur": 2.0}, "losses 1", COMING_BACK),
+        ({"diff_augment": "color"}, "losses 1", JUDGED),
+        ({"learning_rate": 1e-3}, "weights 1", WEIGHTS),
+        # Of one gradient Adam takes the sign, whatever its betas; the rate falls to 3/4, then.
+        ({"beta1": 0.9}, "weights 2", WEIGHTS),
+        ({"beta2": 0.5}, "weights 2", WEIGHTS),
+        ({"decay_start": 0.0}, "weights 2", WEIGHTS),
+    ],
+    ids=str,
+)
+def test_a_setting_changes_what_it_should_and_nothing_before(
+    change: dict[str, Any], when: str, what: set[str]
+) -> None:
+    for (moment, values), (_, before) in zip(two_steps(**change), as_it_is(), strict=True):
+        differ = {
+            name
+            for name, value in values.items()
+            if not np.allclose(value, before[name], rtol=1e-3, atol=1e-6)
+        }
+        if moment == when:
+            assert differ == what
+            return
+        assert not differ, moment
 
 
 # What a run leaves behind
@@ -152,7 +209,8 @@ def test_a_run_leaves_settings_losses_events_samples_and_checkpoints(
     data: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    train(tiny_config(data=data, out=run, steps=4, sample_every=2, checkpoint_every=2))
+    often = {"sample_every": 2, "checkpoint_every": 2, "log_every": 3}
+    train(tiny_config(data=data, out=run, steps=4, **often))
     assert [path.name for path in checkpoint.list_checkpoints(run)] == [
         "step-00000000.pt",
         "step-00000002.pt",
@@ -169,11 +227,29 @@ def test_a_run_leaves_settings_losses_events_samples_and_checkpoints(
     assert events
     assert max(path.stat().st_size for path in events) > 500
     lines = logged(run)
-    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+    assert [line["step"] for line in lines] == [3, 4]  # and the last one
     assert set(lines[0]) >= {
         *("gan_sketch", "gan_photo", "cycle_photo", "cycle_sketch", "disc_photo", "disc_sketch"),
         *("learning_rate", "images_per_second"),
     }
+
+
+def test_samples_are_made_by_the_running_averages(data: Path, tmp_path: Path) -> None:
+    state = TrainState(tiny_config(data=data), 10)
+    domains = find_domains(state.config)
+    assert domains is not None
+    samples = Samples(state.config, domains)
+
+    def picture_without(network: torch.nn.Module) -> bytes:
+        with torch.no_grad():
+            for tensor in network.parameters():
+                tensor.zero_()
+        samples.save(tmp_path, state)
+        return (tmp_path / "samples" / "step-00000000.png").read_bytes()
+
+    before = picture_without(torch.nn.Module())
+    assert picture_without(state.model) == before
+    assert picture_without(state.ema) != before
 
 
 def test_the_settings_a_run_writes_start_the_same_run_again(
@@ -239,6 +315,8 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
         assert any(line.startswith(word) and "parameters" in line for line in lines)
     assert any(line.startswith("memory of a step about") for line in lines)
     assert not run.exists()
+    _, out, _ = run_cli(capsys, "train", *options(data=data, epochs=3), "--dry-run")
+    assert "steps 9 " in " ".join(out.split())  # 5 photos, 2 a step, 3 times
 
 
 @pytest.mark.parametrize(
@@ -296,16 +374,20 @@ def test_broken_pictures_are_skipped_named_and_reported_at_the_end(
 # Starting from generators that exist
 
 
-def test_a_new_run_starts_from_the_averaged_generators_of_another(
+def test_a_new_run_starts_from_the_averaged_generators_and_the_discriminators_of_another(
     six_steps: Path, data: Path, tmp_path: Path
 ) -> None:
     train(tiny_config(data=data, out=tmp_path, steps=1, seed=4, init_from=six_steps))
-    source = checkpoint.load_latest(six_steps).state["ema"]
+    former = checkpoint.load_latest(six_steps).state
+    source = former["ema"]
     start = checkpoint.load(checkpoint.list_checkpoints(tmp_path)[0])
     assert start.step == 0
     assert not list(differences(dict(start.state["ema"]), dict(source)))
     model = start.state["model"]
     assert all(torch.equal(model[f"gen_{name}"], tensor) for name, tensor in source.items())
+    judges = [name for name in model if name.startswith(("disc_photo.", "disc_sketch."))]
+    assert judges
+    assert all(torch.equal(model[name], former["model"][name]) for name in judges)
 
 
 def test_generators_of_another_shape_are_refused(

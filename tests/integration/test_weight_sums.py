@@ -15,7 +15,7 @@ from facesketch.checkpoint import list_checkpoints, load, load_latest  # noqa: E
 from facesketch.training import train  # noqa: E402
 from train_helpers import tiny_config, write_pictures  # noqa: E402
 
-pytestmark = pytest.mark.train
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
 
 AVERAGE = Path(__file__).parents[2] / "recipes" / "generators" / "average.py"
 

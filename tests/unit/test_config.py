@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +237,3 @@ def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
         load_toml(tmp_path / "no.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_toml(tmp_path)
-
-
-def test_settings_are_read_without_torch() -> None:
-    code = "import facesketch.config, sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -92,6 +92,8 @@ def image(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
+GREY_ON_WHITE = GREY.copy()
+GREY_ON_WHITE[:, SIZE // 2 :] = 255
 KINDS: dict[str, tuple[str, Callable[[], bytes], np.ndarray, int]] = {
     "RGB PNG": ("png", lambda: saved(image(COLOUR), "PNG"), COLOUR, 0),
     "RGB JPEG": ("jpg", lambda: saved(image(COLOUR), "JPEG", quality=95), COLOUR, 12),
@@ -100,7 +102,7 @@ KINDS: dict[str, tuple[str, Callable[[], bytes], np.ndarray, int]] = {
     "RGBA": ("png", lambda: saved(image(CLEAR_RIGHT), "PNG"), ON_WHITE, 0),
     "RGBA WebP": ("webp", lambda: saved(image(CLEAR_RIGHT), "WEBP", lossless=True), ON_WHITE, 0),
     "grayscale and alpha": ("png", lambda: saved(image(CLEAR_RIGHT).convert("LA"), "PNG"),
-                            np.asarray(image(GREY)), 0),
+                            GREY_ON_WHITE, 0),
     "palette": ("png", lambda: saved(image(COLOUR).quantize(8), "PNG"), COLOUR, 2),
     "palette GIF": ("gif", lambda: saved(image(COLOUR).quantize(8), "GIF"), COLOUR, 2),
     "CMYK JPEG": ("jpg", lambda: saved(image(COLOUR).convert("CMYK"), "JPEG", quality=95),
@@ -117,9 +119,6 @@ KINDS: dict[str, tuple[str, Callable[[], bytes], np.ndarray, int]] = {
     "bilevel": ("png", lambda: saved(image(GREY).convert("1", dither=0), "PNG"),
                 np.where(GREY > 127, 255, 0).astype(np.uint8), 0),
 }  # fmt: skip
-GREY_ON_WHITE = GREY.copy()
-GREY_ON_WHITE[:, SIZE // 2 :] = 255
-KINDS["grayscale and alpha"] = (*KINDS["grayscale and alpha"][:2], GREY_ON_WHITE, 0)
 
 
 def as_mode(array: np.ndarray, mode: str) -> np.ndarray:
@@ -232,7 +231,7 @@ def test_sketches_have_three_channels_where_the_settings_say_so(data: Path) -> N
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_shownes_come_beside_the_clean_ones(data: Path, channels: int) -> None:
+def test_redrawn_sketches_come_beside_the_clean_ones(data: Path, channels: int) -> None:
     kind = {"data": data, "sketch_channels": channels}
     clean = batches(tiny_config(**kind))
     steps = loaded_steps(tiny_config(**kind, augment_sketches=True))

@@ -87,6 +87,16 @@ def test_what_is_random_depends_on_seed_and_sample_alone() -> None:
     assert not torch.allclose(whole, both(1, range(8, 12)))
 
 
+def test_every_sample_has_different_places_of_its_own_from_all_over_its_map() -> None:
+    places = Disturbances(tiny_config(lambda_nce=1.0), range(4), CPU).choose_places(1024, 256)
+    chosen = [frozenset(own) for own in places.tolist()]
+    assert len(set(chosen)) == 4
+    for own in chosen:
+        assert len(own) == 256
+        assert 0 <= min(own) < 100
+        assert 924 < max(own) < 1024
+
+
 def test_nothing_changes_where_it_is_off() -> None:
     disturb = Disturbances(tiny_config(), range(4), CPU)
     images = pictures()

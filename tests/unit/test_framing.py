@@ -14,11 +14,11 @@ from face_pictures import GREY, eyes, eyes_of_sample, sample, scene
 from facesketch.alignment import CANONICAL_KEYPOINTS, EYE_DISTANCE
 from facesketch.errors import ImageError, ImageTooLargeError, UsageError
 from facesketch.faces import FaceDetector
-from facesketch.framing import NO_FACE, Framing, translate_faces
+from facesketch.framing import NO_FACE, Framing, translate_back, translate_faces
 from facesketch.images import Float32Array
 from facesketch.translator import Prepared, Translator
 from facesketch.weights_info import DIRECTIONS, Direction
-from weights_helpers import IMAGE_SIZE
+from weights_helpers import IMAGE_SIZE, write_generator
 
 SAMPLES = Path(facesketch.__file__).parent / "samples"
 CROWD = (1500, 700), (50, 300, 150), (300, 100, 400), (900, 200, 250)
@@ -101,6 +101,35 @@ def test_the_network_sees_a_face_as_large_as_it_learned_it(
     margin = IMAGE_SIZE // 8
     expected = 700 * IMAGE_SIZE / side + 2 * margin
     assert tile.working_size[1] == pytest.approx(expected, rel=0.2)
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "seen"),
+    [
+        ((200, 150), 100, (800, 600)),  # 4 times, where the face asks for 5
+        ((1500, 1000), 300, (1225, 816)),  # a million pixels, where it asks for more
+    ],
+    ids=["a small face", "a large picture"],
+)
+def test_for_the_network_a_picture_is_enlarged_within_limits(
+    tmp_path: Path, size: tuple[int, int], side: int, seen: tuple[int, int]
+) -> None:
+    write_generator(tmp_path, "photo2sketch", changes={"image_size": 512})
+    image = scene(size, (0, 0, side))
+    framed = translate_faces(Translator(tmp_path), image, "photo2sketch", "whole")
+    assert framed.working_size == seen
+
+
+def test_a_whole_picture_goes_back_at_the_scale_at_which_it_was_made(
+    translator: WatchingTranslator,
+) -> None:
+    image = scene((800, 700), (50, 0, 600))
+    framed = translate_faces(translator, image, "photo2sketch", "whole")
+    (back,) = translate_back(translator, framed, "sketch2photo")
+    there, again = ([tile.working_size for tile in run] for run in translator.runs)
+    assert again == there
+    red = np.asarray(back, int)[..., 0]  # the tint leaves it as bright as the drawing
+    assert np.abs(red - np.asarray(image.convert("L"), int)).mean() < 8
 
 
 def test_large_pictures_go_through_the_network_in_small_tiles(
@@ -232,6 +261,17 @@ def test_a_face_at_the_border_gives_a_portrait_without_a_black_edge(
     image = scene((600, 400), (-90, -20, 300))
     (portrait,) = translate_faces(translator, image, "photo2sketch", "portrait").pictures
     assert np.asarray(portrait).min(axis=0)[:20].min() > 10
+
+
+def test_beyond_its_border_a_photo_is_mirrored_and_a_drawing_is_plain_paper(
+    translator: Translator,
+) -> None:
+    image = scene((600, 400), (-90, 50, 300))
+    (sketch,) = translate_faces(translator, image, "photo2sketch", "portrait").pictures
+    (photo,) = translate_faces(translator, image, "sketch2photo", "portrait").pictures
+    beyond = [np.asarray(picture)[:, :20].astype(int) for picture in (sketch, photo)]
+    assert beyond[0].std() > 5
+    assert np.ptp(beyond[1], axis=(0, 1)).max() == 0
 
 
 def test_a_picture_that_was_decoded_smaller_answers_in_pixels_of_the_original(

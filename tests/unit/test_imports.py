@@ -159,7 +159,8 @@ def loaded_after(code: str, names: list[str]) -> set[str]:
         "import facesketch; facesketch.Translator\n"
         "facesketch.translate_faces\n"
         "import facesketch.convert.as_is, facesketch.convert.by_faces\n"
-        "import facesketch.domain, facesketch.images\n"
+        "import facesketch.config, facesketch.domain, facesketch.faces, facesketch.images\n"
+        "facesketch.domain.DomainClassifier(), facesketch.faces.FaceDetector()\n"
         "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights\n"
         "import facesketch.cli.evaluate",
         "import facesketch.data.check, facesketch.listing\n"

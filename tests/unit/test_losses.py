@@ -11,6 +11,7 @@ from torch import Tensor  # noqa: E402
 from facesketch import losses  # noqa: E402
 from facesketch.cyclegan import CycleGAN, Generated, Translated  # noqa: E402
 from facesketch.data.batch import Batch  # noqa: E402
+from facesketch.teacher import Teacher  # noqa: E402
 from train_helpers import tiny_config  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -72,13 +73,18 @@ def test_r1_makes_the_gradients_of_a_judge_smaller() -> None:
 
 def test_r1_is_exact_within_autocast() -> None:
     torch.manual_seed(0)
-    model = CycleGAN(tiny_config(lambda_r1=1.0, r1_every=16))
-    photo, sketch = pictures(3, 1), pictures(1, 2)
+    model = CycleGAN(tiny_config(lambda_r1=2.0, r1_every=16, styles="line,edge"))
+    photo, sketch, style = pictures(3, 1), pictures(1, 2), torch.tensor([1, 0])
     with torch.autocast("cpu", torch.bfloat16):
-        before = model.r1_losses(Batch.of(photo, sketch))
-    exact = losses.r1_penalty(model.disc_photo.double(), photo.double())
-    assert before["r1_photo"].dtype == torch.float32
-    assert before["r1_photo"].item() == pytest.approx(16 * exact.item(), rel=1e-3)
+        seen = model.r1_losses(Batch.of(photo, sketch, style=style))
+    judge_photo, judge_sketch = model.disc_photo.double(), model.disc_sketch.double()
+    exact = {
+        "r1_photo": losses.r1_penalty(judge_photo, photo.double()),
+        "r1_sketch": losses.r1_penalty(lambda x: judge_sketch(x, style), sketch.double()),
+    }
+    assert {loss.dtype for loss in seen.values()} == {torch.float32}
+    expected = {name: 2 * 16 * loss.item() for name, loss in exact.items()}
+    assert {n: loss.item() for n, loss in seen.items()} == pytest.approx(expected, rel=1e-3)
 
 
 def pictures(channels: int, seed: int, batch: int = 2) -> Tensor:
@@ -163,8 +169,12 @@ def test_real_and_generated_images_are_judged_as_they_were_changed(model: CycleG
     assert changed == expected
     made = Translated(fake_photo, fake_sketch, photo, sketch)
     changed = model.generator_losses(batch, made, before_judging=torch.neg)
-    judged = model.disc_sketch(-fake_sketch)
-    torch.testing.assert_close(changed["gan_sketch"], losses.generator_gan_loss(judged))
+    judged = {
+        "gan_sketch": model.disc_sketch(-fake_sketch),
+        "gan_photo": model.disc_photo(-fake_photo),
+    }
+    for name, verdict in judged.items():
+        torch.testing.assert_close(changed[name], losses.generator_gan_loss(verdict))
 
 
 @torch.no_grad()
@@ -175,7 +185,7 @@ def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> 
         fake_sketch=pictures(1, 4),
         rec_photo=photo + 0.1,
         rec_sketch=sketch - 0.2,
-        idt_photo=photo - 0.3,
+        idt_photo=photo - torch.tensor([0.3, 0.0, 0.0]).view(1, 3, 1, 1),
         idt_sketch=sketch + 0.4,
     )
     seen = model.generator_losses(Batch.of(photo, sketch), made)
@@ -186,11 +196,50 @@ def test_generator_losses_are_weighted_as_the_equation_says(model: CycleGAN) -> 
             "gan_photo": (model.disc_photo(made.fake_photo) - 1).square().mean().item(),
             "cycle_photo": 10 * 0.1,
             "cycle_sketch": 10 * 0.2,
-            "identity_photo": 5 * 0.3,
+            "identity_photo": 5 * 0.3 * 0.299,  # of red, as luma
             "identity_sketch": 5 * 0.4,
         },
         rel=1e-4,
     )
+
+
+class Negative(torch.nn.Module):
+    """A generator that inverts the tones, of red where it draws."""
+
+    def forward(self, x: Tensor, style: Tensor | None = None) -> Tensor:
+        return -x[:, :1] if style is not None else -x.expand(-1, 3, -1, -1)
+
+
+@torch.no_grad()
+def test_losses_that_are_off_by_default_are_weighted_as_the_equation_says() -> None:
+    torch.manual_seed(0)
+    model = CycleGAN(tiny_config(lambda_structure=3, lambda_nce=2, lambda_teacher=4))
+    model.teacher = Teacher({"photo2sketch": Negative(), "sketch2photo": Negative()}, 1, "any")
+    photo, sketch = pictures(3, 1), pictures(1, 2)
+    made = Translated(pictures(3, 3), pictures(1, 4), photo, sketch)
+    places = torch.tensor([[5, 700, 90], [3, 60, 1000]])
+    seen = model.generator_losses(
+        Batch.of(photo, sketch), made, choose=lambda num_places, _count: places % num_places
+    )
+    drawn = made.fake_sketch.expand(-1, 3, -1, -1)
+    maps = [model.gen_photo2sketch.encode(x) for x in (drawn, photo)]
+    nce = []
+    for head, *pair in zip(model.contrast.heads, *maps, strict=True):
+        numbers = places % pair[0][0, 0].numel()
+        chosen = [
+            torch.stack([x.flatten(1)[:, own].T for x, own in zip(each, numbers, strict=True)])
+            for each in pair
+        ]  # (B, 3, C)
+        known, wanted = (torch.nn.functional.normalize(head(x), dim=2) for x in chosen)
+        nce.append(losses.patch_nce_loss(known, wanted))
+    expected = {
+        "structure": 3 * losses.structure_loss(made.fake_sketch, photo),
+        "nce": 2 * torch.stack(nce).mean(),
+        "teacher_sketch": 4 * (made.fake_sketch + photo[:, :1]).abs().mean(),
+        "teacher_photo": 4 * (made.fake_photo + sketch).abs().mean(),
+    }
+    for name, loss in expected.items():
+        assert seen[name].item() == pytest.approx(loss.item(), rel=1e-4), name
 
 
 @torch.no_grad()

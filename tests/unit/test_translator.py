@@ -333,16 +333,6 @@ def test_strokes_stay_crisp_through_the_whole_path(translator: Translator) -> No
     assert np.interp(0.9, share, x) - np.interp(0.1, share, x) < 2.5
 
 
-def test_inference_does_not_import_torch() -> None:
-    code = (
-        "import sys, facesketch.convert.as_is, facesketch.translator; print('torch' in sys.modules)"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
-    assert answer.stdout.strip() == "False"
-
-
 def test_a_picture_that_breaks_while_decoding_is_named_so(translator: Translator) -> None:
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 60).save(buffer, "PNG")
