@@ -24,7 +24,15 @@ from facesketch.weights_info import STYLE_NAME
 
 GeneratorName = Literal["compact", "resnet6", "resnet9"]
 MAX_BROKEN_SHARE = 0.01
-"""Share of broken images in a domain above which training stops."""
+"""Share of broken images in a domain above which training stops, if they are more than a few."""
+
+FEW_BROKEN = 3
+"""So many broken images never stop it, however small the domain."""
+
+
+def max_broken(num_images: int) -> int:
+    """Return how many images of a domain may be broken before training stops."""
+    return max(FEW_BROKEN, int(MAX_BROKEN_SHARE * num_images))
 
 
 class TrainConfig(BaseModel):

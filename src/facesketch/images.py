@@ -12,7 +12,6 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
@@ -23,6 +22,14 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from facesketch.decoding import Upload, limit_scans
 from facesketch.errors import ImageError, ImageTooLargeError, NotAnImageError
+from facesketch.unread import (
+    HEIC_COMMAND,
+    HEIC_SIGNATURE,
+    HEIC_SUFFIXES,
+    READS_AVIF,
+    READS_HEIC,
+    is_unread_heic,
+)
 
 Uint8Array: TypeAlias = npt.NDArray[np.uint8]
 Float32Array: TypeAlias = npt.NDArray[np.float32]
@@ -31,15 +38,18 @@ Domain = Literal["photo", "sketch"]
 ImageFormat = Literal["PNG", "JPEG", "WEBP"]
 
 IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
-)
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+) | {".ppm", ".pgm"}
 """File name endings that are taken for pictures, lower case."""
 
-if find_spec("pillow_heif") is not None:  # the extra `heic`
+if READS_AVIF:
+    IMAGE_SUFFIXES |= {".avif"}
+
+if READS_HEIC:
     from pillow_heif import register_heif_opener
 
     register_heif_opener(thumbnails=False)
-    IMAGE_SUFFIXES |= {".heic", ".heif"}
+    IMAGE_SUFFIXES |= HEIC_SUFFIXES
 
 UPLOAD_TYPES = {
     "JPEG": "image/jpeg",
@@ -47,15 +57,15 @@ UPLOAD_TYPES = {
     "WEBP": "image/webp",
     "BMP": "image/bmp",
     "GIF": "image/gif",
-} | ({"HEIF": "image/heic"} if ".heic" in IMAGE_SUFFIXES else {})
+} | ({"HEIF": "image/heic"} if READS_HEIC else {})
 """Decoders that may run on pictures from strangers, and their media types."""
 
-FORMATS = (*UPLOAD_TYPES, "TIFF", "PPM")
-"""Decoders that may run; everything else Pillow knows (PostScript, PSD, ...) stays shut."""
+FORMATS = (*UPLOAD_TYPES, "TIFF", "PPM", *(["AVIF"] if READS_AVIF else []))
+"""Decoders that may run on one's own files; what else Pillow knows (PostScript, ...) stays shut."""
 
 _SIGNATURES = re.compile(
     rb"\xff\xd8\xff|\x89PNG|RIFF....WEBP|GIF8[79]a|BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
-    + (rb"|....ftyp(?:hei|hev|mif1|msf1)" if "HEIF" in UPLOAD_TYPES else b""),
+    + (b"|" + HEIC_SIGNATURE.pattern if READS_HEIC else b""),
     re.DOTALL,
 )
 """How files of `UPLOAD_TYPES` begin: one that does is a picture, if a broken one."""
@@ -241,6 +251,11 @@ def _opened(
         is_unknown = isinstance(error, UnidentifiedImageError)
         if is_unknown if not isinstance(source, bytes) else not _SIGNATURES.match(source):
             what = "This" if name == UNNAMED else name
+            if is_unread_heic(source, name):
+                raise NotAnImageError(
+                    f"{what} is a HEIC picture, which needs an extra ({HEIC_COMMAND}); install it, "
+                    "or save the picture as JPEG."
+                ) from error
             kinds = ", ".join(formats)
             raise NotAnImageError(f"{what} is not a picture that can be read ({kinds}).") from error
         reason = "" if is_unknown else f" ({' '.join(str(error).split())})"

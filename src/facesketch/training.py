@@ -110,7 +110,7 @@ def train(
         domains: The images that the settings name, where they have been listed already.
 
     Raises:
-        DataError: If images are missing, or more than 1% of a domain cannot be read.
+        DataError: If images are missing, or more of a domain than `max_broken` cannot be read.
         CheckpointError: If the run to resume has no usable checkpoint, or other images; if a new
             one would begin in the folder of another.
         NonFiniteLossError: After writing the last good state.

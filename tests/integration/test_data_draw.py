@@ -44,7 +44,7 @@ def test_sketches_get_the_photos_names_and_sizes_and_mode_l(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos, sketches = tmp_path / "photos", tmp_path / "set" / "sketches"
-    names = ["a.jpg", "b.PNG", "deep/er/c.webp", "d.bmp", "deep/e.tiff"]
+    names = ["a.jpg", "b.PNG", "deep/er/c.webp", "d.bmp", "deep/e.tiff", "f.jfif"]
     for seed, name in enumerate(names):
         write_photo(photos / name, seed)
     (photos / "notes.txt").write_text("no photo")
@@ -52,7 +52,7 @@ def test_sketches_get_the_photos_names_and_sizes_and_mode_l(
     assert run(photos, sketches) == 0
 
     assert files(sketches) == sorted(names)
-    assert capsys.readouterr().out == f"5 drawn into {sketches}, 0 there already, 0 failed.\n"
+    assert capsys.readouterr().out == f"6 drawn into {sketches}, 0 there already, 0 failed.\n"
     for name in names:
         with Image.open(sketches / name) as sketch, Image.open(photos / name) as photo:
             assert sketch.size == photo.size

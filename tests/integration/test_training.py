@@ -355,7 +355,7 @@ def test_broken_pictures_are_skipped_named_and_reported_at_the_end(
     config = tiny_config(data=root)
     photos = find_domains(config).photos
     pen = Pen(0, np.zeros(1, np.int32))
-    draws = list(StepSampler(101, [pen], batch_size=2, seed=0, num_steps=3))
+    draws = list(StepSampler(101, [pen], batch_size=2, seed=0, num_steps=4))
     bad = photos.path(draws[0][0].photo)
     bad.write_bytes(bad.read_bytes()[:200])
     run = tmp_path / "run"
@@ -364,8 +364,9 @@ def test_broken_pictures_are_skipped_named_and_reported_at_the_end(
     assert "1 broken images were skipped" in out
     assert str(bad) in out
     assert caplog.text.count(f"Skipped a broken image: {bad}") == 1
-    photos.path(draws[2][0].photo).write_bytes(b"")
-    with pytest.raises(DataError, match=r"2 of 101 images in .*photos are broken") as caught:
+    for draw in (*draws[2], draws[3][0]):
+        photos.path(draw.photo).write_bytes(b"")
+    with pytest.raises(DataError, match=r"4 of 101 images in .*photos are broken") as caught:
         resume(run, steps=9)
     assert "data check" in str(caught.value)
     assert checkpoint.load_latest(run).step == 2

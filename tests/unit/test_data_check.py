@@ -210,18 +210,21 @@ def test_the_same_folder_for_both_domains_is_noticed(tmp_path: Path) -> None:
     assert len(report.duplicates.across_domains) == 2
 
 
-@pytest.mark.parametrize(("num_broken", "ok"), [(1, True), (2, False)])
-def test_more_than_one_percent_broken_is_an_error(
-    tmp_path: Path, num_broken: int, ok: bool
+@pytest.mark.parametrize(
+    ("num_broken", "num_images", "ok"),
+    [(3, 5, True), (4, 100, False), (4, 400, True), (5, 400, False)],
+)
+def test_more_than_three_and_than_one_percent_broken_is_an_error(
+    tmp_path: Path, num_broken: int, num_images: int, ok: bool
 ) -> None:
-    fill(tmp_path / "photos", 100 - num_broken)
+    fill(tmp_path / "photos", num_images - num_broken)
     fill(tmp_path / "sketches", 1)
     for index in range(num_broken):
         (tmp_path / f"photos/broken{index}.jpg").write_text("x")
     report = check_folders(tmp_path / "photos", tmp_path / "sketches")
     assert report.ok is ok
     told = report.warnings if ok else report.errors
-    assert f"{num_broken} of 100 images are broken" in told[0]
+    assert f"{num_broken} of {num_images} images are broken" in told[0]
 
 
 def test_broken_images_outside_of_train_are_only_a_warning(root: Path) -> None:
@@ -258,6 +261,15 @@ def test_a_pack_is_not_taken_for_a_data_set_without_images(root: Path) -> None:
         check_root(root)
 
 
+def test_pictures_of_kinds_that_are_not_read_are_told_apart(root: Path) -> None:
+    (root / "train/photos/a.psd").touch()
+    (root / "train/photos/notes.txt").touch()
+    assert check_root(root).warnings == [
+        f"{root / 'train/photos'}: 2 files not named like an image that can be read: 1 .psd; "
+        "training passes them over."
+    ]
+
+
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone cannot be listed"):
         list_files(tmp_path / "gone")
@@ -292,11 +304,12 @@ def test_the_command_prints_a_table_and_the_verdict(
 def test_the_command_fails_with_the_reasons_at_the_end(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (root / "train/photos/bad\x1b[31m.png").write_text("x")
+    for number in range(4):
+        (root / f"train/photos/bad\x1b[31m{number}.png").write_text("x")
     code, out, _ = run(capsys, root)
     assert code == 1
     assert out.rstrip().endswith(
-        "1 of 4 images are broken (25.0%, the limit is 1%); replace or delete them."
+        "4 of 7 images are broken (57.1%, the limit is 3); replace or delete them."
     )
     assert "\x1b" not in out
 

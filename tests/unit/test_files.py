@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import shutil
 import sys
+from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
@@ -29,7 +31,15 @@ def listed(folder: ImageFolder) -> list[str]:
 
 
 def test_every_picture_below_a_folder_is_listed_once(tmp_path: Path) -> None:
-    names = ["a.png", "b.JPG", "sub/c.webp", "sub/deep/er/d.tiff", "sub.png/e.jpeg"]
+    names = [
+        "a.png",
+        "b.JPG",
+        "f.jfif",
+        "g.jpe",
+        "sub/c.webp",
+        "sub/deep/er/d.tiff",
+        "sub.png/e.jpeg",
+    ]
     folder = ImageFolder(fill(tmp_path, *names))
     assert len(folder) == len(names)
     assert sorted(listed(folder)) == sorted(names)
@@ -117,18 +127,59 @@ def test_a_missing_folder_a_file_and_an_empty_folder_are_named(tmp_path: Path) -
         assert str(tmp_path / name) in str(caught.value)
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32" or getattr(os, "geteuid", lambda: 0)() == 0,
-    reason="root may read everything",
-)
-def test_a_folder_that_may_not_be_read_is_an_error_and_not_left_out(tmp_path: Path) -> None:
-    fill(tmp_path, "a.png", "locked/b.png")
-    (tmp_path / "locked").chmod(0)
-    try:
-        with pytest.raises(DataError, match="cannot be listed"):
-            ImageFolder(tmp_path)
-    finally:
-        (tmp_path / "locked").chmod(0o755)
+def refuse(folder: Path, error: type[OSError], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder not be listed: root, who may run the tests, is refused nothing."""
+    scandir = os.scandir
+
+    def scan(path: str) -> Iterator[os.DirEntry[str]]:
+        if Path(path) == folder:
+            raise error(errno.EIO, "refused", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+def test_a_folder_below_that_may_not_be_read_is_left_out_and_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, "a.png", "locked/b.png", "open/c.png")
+    refuse(tmp_path / "locked", PermissionError, monkeypatch)
+    for _ in range(2):
+        assert sorted(listed(ImageFolder(tmp_path))) == ["a.png", "open/c.png"]
+    (message,) = caplog.messages
+    assert str(tmp_path / "locked") in message
+
+
+@pytest.mark.parametrize(("name", "error"), [("", PermissionError), ("sub", OSError)])
+def test_a_locked_root_and_a_failing_disk_are_errors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: type[OSError]
+) -> None:
+    fill(tmp_path, "a.png", "sub/b.png")
+    refuse(tmp_path / name, error, monkeypatch)
+    with pytest.raises(DataError, match="cannot be listed"):
+        ImageFolder(tmp_path)
+
+
+def test_folders_of_disks_and_archives_are_left_out(tmp_path: Path) -> None:
+    of_systems = ["lost+found", "@eaDir", "sub/@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX"]
+    fill(tmp_path, "a.png", "sub/b.png", *(f"{name}/thumb.jpg" for name in of_systems))
+    assert sorted(listed(ImageFolder(tmp_path))) == ["a.png", "sub/b.png"]
+
+
+def test_pictures_of_kinds_that_are_not_read_are_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(tmp_path, "a.png", "b.PSD", "sub/c.psd", "d.svg", "notes.txt")
+    for _ in range(2):
+        ImageFolder(tmp_path)
+    (message,) = caplog.messages
+    assert message == f"Left out of {tmp_path}, as they cannot be read: 2 .psd, 1 .svg."
+
+
+def test_a_folder_of_such_pictures_alone_says_which_they_are(tmp_path: Path) -> None:
+    fill(tmp_path, "a.psd", "notes.txt")
+    with pytest.raises(DataError, match=r"holds no images that can be read, but 1 \.psd; check"):
+        ImageFolder(tmp_path)
 
 
 def test_a_file_that_is_deleted_later_keeps_the_others_in_place(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image, ImageFile
 
 from facesketch import decoding, images
-from facesketch.errors import ImageError, ImageTooLargeError
+from facesketch.errors import ImageError, ImageTooLargeError, NotAnImageError
 from facesketch.translator import as_image
 from soak.hostile import (
     block_bomb,
@@ -53,6 +55,47 @@ def test_every_format_decodes(image_format: str) -> None:
     image = images.open_image(data)
     assert (image.mode, image.size) == ("RGB", (9, 7))
     np.testing.assert_allclose(image.getpixel((4, 3)), ORANGE, atol=6)
+
+
+def test_avif_is_read_from_ones_own_files_and_not_from_uploads(tmp_path: Path) -> None:
+    pytest.importorskip("PIL._avif", reason="needs a Pillow that reads AVIF")
+    Image.new("RGB", (9, 7), ORANGE).save(tmp_path / "a.avif")
+    assert images.is_image_name("a.avif")
+    assert images.open_image(tmp_path / "a.avif").size == (9, 7)
+    with pytest.raises(NotAnImageError):
+        images.open_image((tmp_path / "a.avif").read_bytes(), formats=tuple(images.UPLOAD_TYPES))
+
+
+HEIC_HEAD = b"\0\0\0\x18ftypheic" + bytes(40)
+
+
+def test_without_its_extra_a_heic_picture_gets_the_install_line(tmp_path: Path) -> None:
+    (tmp_path / "empty.HEIC").touch()
+    (tmp_path / "phone.jpg").write_bytes(HEIC_HEAD)
+    script = f"""
+import sys
+sys.modules["pillow_heif"] = None
+from collections import Counter
+from pathlib import Path
+from facesketch import images, unread
+folder = Path({str(tmp_path)!r})
+phone = folder / "phone.jpg"
+for source in (folder / "empty.HEIC", phone, str(phone), {HEIC_HEAD!r}):
+    try:
+        images.open_image(source)
+    except images.NotAnImageError as error:
+        assert "is a HEIC picture" in str(error), error
+        assert "pip install 'facesketch[heic]'" in str(error), error
+    else:
+        raise AssertionError(source)
+assert not images.is_image_name("a.heic")
+told = unread.tell_unread(Counter({{".heic": 2, ".txt": 5, ".psd": 1}}))
+assert told == "2 .heic (pip install 'facesketch[heic]'), 1 .psd", told
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ ORDER = [
     "weights_check",
     "onnx_runtime",
     "decoding",
+    "unread",
     "images",
     "sessions",
     "half",
@@ -86,6 +87,7 @@ WITHOUT_TRAINING = {
     "faces",
     "alignment",
     "decoding",
+    "unread",
     "images",
     "listing",
     "onnx_runtime",
@@ -164,7 +166,8 @@ def loaded_after(code: str, names: list[str]) -> set[str]:
         "import facesketch.cli.convert, facesketch.cli.train, facesketch.cli.weights\n"
         "import facesketch.cli.evaluate",
         "import facesketch.data.check, facesketch.listing\n"
-        "import facesketch.cli.data, facesketch.cli.data_check, facesketch.data.pack",
+        "import facesketch.cli.data, facesketch.cli.data_check, facesketch.data.pack\n"
+        "import facesketch.data.align",
     ],
     ids=["inference", "data"],
 )

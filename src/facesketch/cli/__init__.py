@@ -36,7 +36,7 @@ COMMANDS = {
         "facesketch.cli.evaluate:evaluate",
         "Measure how good generators are: metrics.json, pictures, a report.",
     ),
-    "data": ("facesketch.cli.data:data", "Download, draw, check and pack training data."),
+    "data": ("facesketch.cli.data:data", "Download, align, draw, check and pack training data."),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from facesketch import images
-from facesketch.config import MAX_BROKEN_SHARE
+from facesketch.config import max_broken
 from facesketch.data.dataset import Broken, Domains
 from facesketch.errors import DataError, ImageError
 
@@ -29,7 +29,7 @@ class BrokenImages:
         """Warn of those that are new.
 
         Raises:
-            DataError: If there are more than `MAX_BROKEN_SHARE` of a domain.
+            DataError: If there are more than `max_broken` of a domain.
         """
         new = {item.path: item for item in met if item.path not in self._by_path}
         for item in new.values():
@@ -38,12 +38,13 @@ class BrokenImages:
         for domain in dict.fromkeys(item.domain for item in met):  # of a resumed run, old ones too
             names = [item.path for item in self if item.domain == domain]
             folder = self._domains.folder(domain)
-            if len(names) > MAX_BROKEN_SHARE * len(folder):
+            limit = max_broken(len(folder))
+            if len(names) > limit:
                 raise DataError(
                     f"{len(names)} of {len(folder)} images in {folder.root} are broken, more than "
-                    f"1% (for instance {names[0]}); `facesketch data check` finds them. Replace "
-                    "them under the same names, and pack them again if they were packed; without "
-                    "them only a new run can begin."
+                    f"{limit} (for instance {names[0]}); `facesketch data check` finds them. "
+                    "Replace them under the same names, and pack them again if they were packed; "
+                    "without them only a new run can begin."
                 )
 
     def state_dict(self) -> list[dict[str, Any]]:

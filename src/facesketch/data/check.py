@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facesketch.config import MAX_BROKEN_SHARE
+from facesketch.config import max_broken
 from facesketch.data.inspection import Finding, Listing, inspect_all, list_files
 from facesketch.data.pack_index import INDEX_NAME
 from facesketch.data.pairs import PairReport, Sizes, find_pairs
 from facesketch.errors import DataError
 from facesketch.images import Domain
+from facesketch.unread import suffix_of, tell_unread
 
 SPLITS = ("train", "val", "test")
 FOLDER_NAMES: dict[Domain, str] = {"photo": "photos", "sketch": "sketches"}
@@ -302,15 +303,16 @@ def _judge(report: FolderReport, errors: list[str], warned: list[str]) -> None:
     elif num_broken:
         share = num_broken / report.num_images
         told = f"{report.path}: {num_broken:,} of {report.num_images:,} images are broken"
-        if report.split == "train" and share > MAX_BROKEN_SHARE:
-            limit = f"{MAX_BROKEN_SHARE:.0%}"
-            errors.append(f"{told} ({share:.1%}, the limit is {limit}); replace or delete them.")
+        limit = max_broken(report.num_images)
+        if report.split == "train" and num_broken > limit:
+            errors.append(f"{told} ({share:.1%}, the limit is {limit:,}); replace or delete them.")
         else:
             warned.append(f"{told}; they will be skipped.")
     if report.not_images:
+        unread = tell_unread(Counter(map(suffix_of, report.not_images)))
         warned.append(
-            f"{report.path}: {_count(len(report.not_images), 'file')} not named like an image; "
-            "training passes them over."
+            f"{report.path}: {_count(len(report.not_images), 'file')} not named like an image"
+            f"{f' that can be read: {unread}' if unread else ''}; training passes them over."
         )
     if report.small:
         warned.append(

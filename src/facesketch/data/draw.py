@@ -7,16 +7,14 @@ import io
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast, get_args
 
 import numpy as np
 from PIL import Image
 
-from facesketch.console import progress_bar
-from facesketch.errors import DataError, ImageError, MissingExtraError, UsageError
-from facesketch.images import OUTPUT_FORMATS, encode, open_image
-from facesketch.listing import walk
-from facesketch.parallel import map_processes
-from facesketch.writing import remove_leftovers, write_whole
+from facesketch.data.per_photo import clear_leftovers, is_done, list_photos, run_all, write_result
+from facesketch.errors import ImageError, MissingExtraError
+from facesketch.images import ImageFormat, encode, open_image
 
 JPEG_QUALITY = 95
 
@@ -57,26 +55,14 @@ def draw_folder(photos: Path, out: Path, *, num_workers: int | None = None) -> D
     """
     if importlib.util.find_spec("cv2") is None:
         raise MissingExtraError("facesketch data draw", "data")
-    if out.resolve().is_relative_to(photos.resolve()):
-        raise UsageError(
-            f"OUT ({out}) lies in PHOTOS ({photos}), where sketches would be taken for photos; "
-            "give a folder outside it."
-        )
-    names = sorted(Path(name).as_posix() for name, is_image in walk(photos) if is_image)
-    if not names:
-        raise DataError(f"{photos} holds no pictures; give a folder with photos in it.")
-    todo = [name for name in names if not _is_done(out / name)]
-    for folder in {(out / name).parent for name in todo}:
-        remove_leftovers(folder)
-    failed: list[tuple[str, str]] = []
+    names = list_photos(photos, out)
+    todo = [name for name in names if not is_done(out / name)]
+    clear_leftovers(out / name for name in todo)
     job = partial(_draw_one, photos=photos, out=out)
-    with progress_bar() as bar:
-        task = bar.add_task("drawing", total=len(names), completed=len(names) - len(todo))
-        for name, problem in map_processes(job, todo, num_workers=num_workers):
-            if problem is not None:
-                failed.append((name, problem))
-            bar.advance(task)
-    return DrawReport(len(todo) - len(failed), len(names) - len(todo), tuple(failed))
+    num_done = len(names) - len(todo)
+    drawn = run_all(job, todo, doing="drawing", num_done=num_done, num_workers=num_workers)
+    failed = [(name, problem) for name, problem in drawn if problem is not None]
+    return DrawReport(len(todo) - len(failed), num_done, tuple(failed))
 
 
 def draw_file(photo: Path, sketch: Path) -> None:
@@ -93,33 +79,21 @@ def draw_file(photo: Path, sketch: Path) -> None:
     from facesketch.data.line_drawing import draw_lines  # noqa: PLC0415  # brings OpenCV
 
     image = open_image(photo, "RGB")
-    encoded = _encode(Image.fromarray(draw_lines(np.asarray(image))), sketch)
-    try:
-        with write_whole(sketch) as partial_file:
-            partial_file.write_bytes(encoded)
-    except OSError as error:
-        raise DataError(
-            f"{sketch} cannot be written ({error.strerror}); make room or give another OUT, "
-            "then run the same command again."
-        ) from error
+    write_result(sketch, _encode(Image.fromarray(draw_lines(np.asarray(image))), sketch))
 
 
 def _encode(drawing: Image.Image, sketch: Path) -> bytes:
     """Encode in the format that the file's ending asks for."""
     suffix = sketch.suffix.lower()
+    kind = Image.registered_extensions()[suffix]
     try:
-        if suffix in OUTPUT_FORMATS:
-            return encode(drawing, OUTPUT_FORMATS[suffix], quality=JPEG_QUALITY)
+        if kind in get_args(ImageFormat):
+            return encode(drawing, cast("ImageFormat", kind), quality=JPEG_QUALITY)
         buffer = io.BytesIO()  # formats that only photo folders bring: BMP, GIF, TIFF, PPM
-        drawing.save(buffer, Image.registered_extensions()[suffix])
+        drawing.save(buffer, kind)
         return buffer.getvalue()
     except (OSError, ValueError) as error:
         raise ImageError(f"{sketch} cannot be stored as {suffix} ({error}).") from error
-
-
-def _is_done(sketch: Path) -> bool:
-    """Say whether a sketch is there; an empty file is what a power cut can leave."""
-    return sketch.is_file() and sketch.stat().st_size > 0
 
 
 def _draw_one(name: str, *, photos: Path, out: Path) -> tuple[str, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ import numpy.typing as npt
 
 from facesketch.errors import DataError
 from facesketch.images import Uint8Array
-from facesketch.listing import walk
+from facesketch.listing import say_once, walk
+from facesketch.unread import suffix_of, tell_unread
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,22 @@ def list_names(root: Path) -> Names:
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give one that holds images.")
     text, ends, hashes = bytearray(), array("Q"), array("Q")
+    others: Counter[str] = Counter()
     for name, is_image in walk(root):
-        if is_image:
+        if not is_image:
+            others[suffix_of(name)] += 1
+        else:
             encoded = os.fsencode(name.replace(os.sep, "/"))
             text += encoded
             ends.append(len(text))
             digest = hashlib.blake2b(encoded, digest_size=8).digest()
             hashes.append(int.from_bytes(digest, "big"))
+    unread = tell_unread(others)
     if not ends:
-        raise DataError(f"{root} holds no images; check it with `facesketch data check`.")
+        but = f" that can be read, but {unread}" if unread else ""
+        raise DataError(f"{root} holds no images{but}; check it with `facesketch data check`.")
+    if unread:
+        say_once(f"Left out of {root}, as they cannot be read: {unread}.")
     keys = np.frombuffer(hashes, dtype=np.uint64)
     order = np.argsort(keys, kind="stable")
     fingerprint = hashlib.blake2b(keys[order].tobytes(), digest_size=16).hexdigest()
