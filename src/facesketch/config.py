@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -292,6 +293,12 @@ class TrainConfig(BaseModel):
     log_every: int = setting(
         10, "Run", "steps", "How often losses are written to the logs.", ge=1, resume=True
     )
+
+    @field_validator("data", "photos", "sketches", "teacher", "out", "init_from", mode="before")
+    @classmethod
+    def _expand_home(cls, path: object) -> object:
+        # A shell does it on the command line; in a file nobody else would.
+        return os.path.expanduser(path) if isinstance(path, str) else path  # noqa: PTH111
 
     @field_validator("data", "photos", "sketches", "teacher", "out", "init_from")
     @classmethod

@@ -303,7 +303,7 @@ def test_every_style_becomes_a_file_and_training_goes_on_from_them(
         shutil.copy(source, data / "train" / folder / "0.png")
     settings = load_latest(run).settings.model_dump(exclude_none=True)
     settings |= {"data": data, "styles": "line,hatch", "out": tmp_path / "run"}
-    styled = train(build_config("compact", settings | {"learning_rate": 0.01})).run
+    styled = train(build_config("compact", settings | {"learning_rate": 0.003})).run
     written = export.export_run(styled, tmp_path / "weights")
     names = ["photo2sketch-line.onnx", "photo2sketch-hatch.onnx", "sketch2photo.onnx"]
     assert [exported.path.name for exported in written] == names
@@ -315,7 +315,7 @@ def test_every_style_becomes_a_file_and_training_goes_on_from_them(
     from_run, from_onnx = CycleGAN(config), CycleGAN(config)
     load_networks(from_run, config, styled)
     load_networks(from_onnx, config, tmp_path / "weights")
-    x = torch.from_numpy(noise()).double()  # these weights are large: float32 differs by 0.002
+    x = torch.from_numpy(noise()).double()
     first, new = torch.tensor([0, 0]), torch.tensor([2, 2])
     with torch.inference_mode():
         trained = load_styled(styled).double()

@@ -65,12 +65,13 @@ def start(run: Path, **settings: object) -> subprocess.Popen[bytes]:
 def test_a_run_that_failed_before_its_first_step_can_be_given_again(tmp_path: Path) -> None:
     root = write_pictures(tmp_path / "set", num_photos=2, num_sketches=2)
     config = tiny_config(data=root, out=tmp_path / "run", steps=1)
-    first = root / "train/photos/0.png"
-    whole = first.read_bytes()
-    first.write_bytes(b"broken")
-    with pytest.raises(DataError, match="under the same names"):
+    photos = {path: path.read_bytes() for path in (root / "train/photos").iterdir()}
+    for path in photos:
+        path.write_bytes(b"broken")
+    with pytest.raises(DataError, match="images in a row"):
         train(config)
-    first.write_bytes(whole)
+    for path, whole in photos.items():
+        path.write_bytes(whole)
     assert train(config).step == 1
     assert [p.name for p in checkpoint.list_checkpoints(tmp_path / "run")] == [
         "step-00000000.pt",

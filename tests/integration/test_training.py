@@ -369,7 +369,7 @@ def test_broken_pictures_are_skipped_named_and_reported_at_the_end(
     with pytest.raises(DataError, match=r"4 of 101 images in .*photos are broken") as caught:
         resume(run, steps=9)
     assert "data check" in str(caught.value)
-    assert checkpoint.load_latest(run).step == 2
+    assert checkpoint.load_latest(run).step == 3
 
 
 # Starting from generators that exist

@@ -237,3 +237,14 @@ def test_a_missing_toml_file_is_named(tmp_path: Path) -> None:
         load_toml(tmp_path / "no.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_toml(tmp_path)
+
+
+def test_a_file_may_name_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(variable, "/home/ada")
+    config = build_config("small", {"photos": "~/faces", "sketches": "~/drawings", "out": "~/run"})
+    assert [config.photos, config.sketches, config.out] == [
+        Path("/home/ada") / name for name in ("faces", "drawings", "run")
+    ]
+    assert build_config("small", {"data": "~/set"}).data == str(Path("/home/ada/set"))
+    assert build_config("small", {"data": "s3://bucket/~/set"}).data == "s3://bucket/~/set"

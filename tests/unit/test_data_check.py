@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import facesketch
 from facesketch.cli import main
 from facesketch.data.check import DataReport, FolderReport, ShorterSide, check_folders, check_root
 from facesketch.data.inspection import MIN_IMAGES, list_files
@@ -208,6 +210,15 @@ def test_the_same_folder_for_both_domains_is_noticed(tmp_path: Path) -> None:
     fill(tmp_path / "a", 2)
     report = check_folders(tmp_path / "a", tmp_path / "a")
     assert len(report.duplicates.across_domains) == 2
+    assert not report.ok
+
+
+def test_a_folder_within_the_other_is_an_error(tmp_path: Path) -> None:
+    fill(tmp_path / "a", 2)
+    fill(tmp_path / "a/b", 2)
+    for folders in ((tmp_path / "a", tmp_path / "a/b"), (tmp_path / "a/b", tmp_path / "a")):
+        (told,) = check_folders(*folders).errors
+        assert told.startswith(f"{tmp_path / 'a/b'} lies in {tmp_path / 'a'}, so")
 
 
 @pytest.mark.parametrize(
@@ -253,6 +264,28 @@ def test_half_a_validation_split_is_pointed_out(root: Path) -> None:
 def test_a_root_one_level_off_gets_a_hint(root: Path) -> None:
     assert check_root(root.parent).errors[-1] == f"Did you mean {root}?"
     assert "--photos" in check_root(root / "train").errors[-1]
+
+
+def test_the_layout_of_cyclegan_and_other_names_of_val_get_a_hint(root: Path) -> None:
+    (root / "val").rename(root / "validation")
+    assert check_root(root).warnings[-1].startswith(f"{root / 'validation'} is not used; rename")
+    for domain, name in {"photos": "trainA", "sketches": "trainB"}.items():
+        (root / "train" / domain).rename(root / name)
+    told = check_root(root).errors[-1]
+    assert f"--photos {root / 'trainA'} --sketches {root / 'trainB'}" in told
+
+
+def test_folders_that_are_swapped_are_noticed(tmp_path: Path) -> None:
+    samples = Path(facesketch.__file__).parent / "samples"
+    for name, kind in {"photos": "drawing", "sketches": "photo"}.items():
+        (tmp_path / name).mkdir()
+        for path in samples.glob(f"{kind}_*"):
+            shutil.copy(path, tmp_path / name)
+    found = check_folders(tmp_path / "photos", tmp_path / "sketches").warnings
+    assert "most of the photos look like sketches" in found[0]
+    assert "most of the sketches look like photos" in found[1]
+    right = check_folders(tmp_path / "sketches", tmp_path / "photos").warnings
+    assert not any("look like" in told for told in right)
 
 
 def test_a_pack_is_not_taken_for_a_data_set_without_images(root: Path) -> None:

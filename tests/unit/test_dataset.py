@@ -315,6 +315,22 @@ def test_a_set_without_validation_pictures_is_fine_and_one_without_training_is_n
         find_domains(tiny_config(data=tmp_path / "nowhere"))
 
 
+def test_the_layout_of_cyclegan_is_answered_with_what_to_give(tmp_path: Path) -> None:
+    for name in ("trainA", "trainB"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=r"--photos .*trainA --sketches .*trainB, or the other"):
+        find_domains(tiny_config(data=tmp_path))
+
+
+def test_one_folder_for_both_domains_or_one_in_the_other_is_refused(tmp_path: Path) -> None:
+    inner = tmp_path / "sketches"
+    inner.mkdir()
+    with pytest.raises(DataError, match="is given for photos and for sketches"):
+        find_domains(tiny_config(photos=inner, sketches=inner))
+    with pytest.raises(DataError, match="lies in"):
+        find_domains(tiny_config(photos=tmp_path, sketches=inner))
+
+
 def test_only_the_middle_of_an_endless_strip_is_read(tmp_path: Path) -> None:
     Image.new("RGB", (1, 1000), "red").save(tmp_path / "strip.png")
     assert load_image(tmp_path / "strip.png", 64, "RGB").size == (64, 256)

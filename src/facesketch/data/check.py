@@ -13,8 +13,10 @@ from typing import Any
 
 from facesketch.config import max_broken
 from facesketch.data.inspection import Finding, Listing, inspect_all, list_files
+from facesketch.data.layout import misnamed_split, overlap, where_instead
 from facesketch.data.pack_index import INDEX_NAME
 from facesketch.data.pairs import PairReport, Sizes, find_pairs
+from facesketch.data.swapped import tell_swapped
 from facesketch.errors import DataError
 from facesketch.images import Domain
 from facesketch.unread import suffix_of, tell_unread
@@ -147,8 +149,10 @@ def check_root(root: Path) -> DataReport:
             errors += [f"{folder.path} is missing." for folder in missing]
         elif len(missing) == 1:
             warned.append(f"{missing[0].path} is missing, so {split} cannot be used.")
-    if errors and (hint := _where_instead(root)):
+    if errors and (hint := where_instead(root)):
         errors.append(hint)
+    if hint := misnamed_split(root):
+        warned.append(hint)
     return _check(folders, errors, warned)
 
 
@@ -168,15 +172,9 @@ def check_folders(photos: Path, sketches: Path) -> DataReport:
     ]
     folders = [folder for folder in wanted if folder.path.is_dir()]
     errors = [f"{folder.path} is missing." for folder in wanted if folder not in folders]
+    if told := overlap(photos, sketches):
+        errors.append(told)
     return _check(folders, errors, [])
-
-
-def _where_instead(root: Path) -> str | None:
-    """Guess what was meant by a root without `train/photos` and `train/sketches`."""
-    if (root / "photos").is_dir() and (root / "sketches").is_dir():
-        return f"Use --photos {root / 'photos'} --sketches {root / 'sketches'} instead."
-    nested = sorted(path.parent.parent for path in root.glob("*/train/photos"))
-    return f"Did you mean {nested[0]}?" if nested else None
 
 
 def _check(folders: list[Folder], errors: list[str], warned: list[str]) -> DataReport:
@@ -200,8 +198,10 @@ def _check(folders: list[Folder], errors: list[str], warned: list[str]) -> DataR
         if {(split, "photo"), (split, "sketch")} <= pictures.keys()
     ]
     duplicates = _sort_out(copies, folders, listings)
-    for report in reports:
+    for report, listing in zip(reports, listings, strict=True):
         _judge(report, errors, warned)
+        if told := tell_swapped(report.path, report.domain, listing[0]):
+            warned.append(told)
     warned += _remarks(pairs, duplicates)
     return DataReport(reports, pairs, duplicates, errors, warned)
 

@@ -19,6 +19,7 @@ from facesketch.config import TrainConfig
 from facesketch.data.augment import redraw
 from facesketch.data.batch import Batch
 from facesketch.data.files import ImageFolder, ImageList, Source
+from facesketch.data.layout import misnamed_split, overlap, where_instead
 from facesketch.data.packed import find_packed, is_pack
 from facesketch.data.pairs import tolerance_at
 from facesketch.data.pens import make_pens, numbers_by_style
@@ -33,7 +34,7 @@ from facesketch.data.sampler import (
 from facesketch.data.workers import start_worker, worker_context
 from facesketch.errors import DataError, ImageError
 from facesketch.images import Domain, Uint8Array
-from facesketch.listing import holds_images
+from facesketch.listing import holds_images, say_once
 
 MAX_ASPECT = 4
 """Longer side that is used of an image, in units of the shorter one."""
@@ -121,11 +122,17 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
             return None
         if not Path(config.data).is_dir():
             raise DataError(f"{config.data} is not a folder; --data wants the data set's root.")
+        if not all(folder.is_dir() for folder in folders) and (hint := where_instead(root.parent)):
+            raise DataError(f"{config.data} has no train/photos and train/sketches. {hint}")
+        if hint := misnamed_split(root.parent):
+            say_once(hint)
         return Domains(*map(ImageFolder, folders))
     if split == "val":
         return None
     if config.photos is None or config.sketches is None:
         raise DataError("no images were named; give --data ROOT, or --photos DIR --sketches DIR.")
+    if told := overlap(config.photos, config.sketches):
+        raise DataError(told)
     return Domains(ImageFolder(config.photos), ImageFolder(config.sketches))
 
 
