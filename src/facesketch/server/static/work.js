@@ -42,7 +42,7 @@ export async function openPicture(blob) {
     () => image.naturalWidth > 0,
     () => false, // HEIC in most browsers; the server may well read it
   );
-  const thumb = isShown ? thumbOf(image) : "";
+  const thumb = isShown ? await thumbOf(image) : "";
   return { blob, url, isShown, width: image.naturalWidth, height: image.naturalHeight, thumb, uses: 1 };
 }
 
@@ -50,7 +50,7 @@ export async function openPicture(blob) {
 export function release(...pictures) {
   for (const picture of pictures) {
     picture.uses -= 1;
-    if (picture.uses === 0) URL.revokeObjectURL(picture.url);
+    if (picture.uses === 0) [picture.url, picture.thumb].forEach((url) => URL.revokeObjectURL(url));
   }
 }
 
@@ -83,10 +83,10 @@ export function fileName(work) {
   return `${work.source.name}-${kind}.png`;
 }
 
-function thumbOf(image) {
+async function thumbOf(image) {
   const canvas = document.createElement("canvas");
   drawSquare(canvas, image, image.naturalWidth, image.naturalHeight, THUMB_SIDE);
-  return canvas.toDataURL();
+  return URL.createObjectURL(await new Promise((done) => canvas.toBlob(done)));
 }
 
 function bytesOf(base64) {
