@@ -65,21 +65,21 @@ FORCE:
 run: .venv-run/ready ## Open the studio in the browser (sets up .venv-run, no torch)
 	.venv-run/bin/facesketch serve --open
 
-DOCUMENT_TESTS := tests/docs tests/integration/test_notebook.py
+PAGE_TESTS := tests/docs tests/integration/test_notebook.py tests/browser
 # Here everything is installed, but for Ray: no test may be skipped for want of a package.
 PYTEST := .venv-test/bin/python -m pytest -m "not ray" --nothing-missing
 
-# Those of documents and of the other environments run beside, and are shown after, the main ones:
+# Those of documents, of the studio and of the other environments run beside, and are shown after, the main ones:
 # neither keeps two cores busy alone, and both take about as long.
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
 	@others=$$(mktemp); $(MAKE) -k --no-print-directory test-others >"$$others" 2>&1 & job=$$!; \
-	$(PYTEST) $(addprefix --ignore=,$(DOCUMENT_TESTS)); failed=$$?; \
+	$(PYTEST) $(addprefix --ignore=,$(PAGE_TESTS)); failed=$$?; \
 	wait $$job || failed=$$?; cat "$$others"; rm -f "$$others"; exit $$failed
 
-test-others: test-docs test-ray test-lowest $(addprefix test-,$(PYTHONS))
+test-others: test-pages test-ray test-lowest $(addprefix test-,$(PYTHONS))
 
-test-docs: .venv-test/ready
-	$(PYTEST) $(DOCUMENT_TESTS)
+test-pages: .venv-test/ready
+	$(PYTEST) $(PAGE_TESTS)
 
 # For its size Ray is no part of .venv-test.
 test-ray: .venv-ray/ready
