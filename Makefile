@@ -19,7 +19,7 @@ MINUTES := 10
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-others test-docs test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
+.PHONY: help run test test-others test-pages test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
 
 help:
 	@echo "facesketch: make TARGET"
@@ -69,8 +69,8 @@ PAGE_TESTS := tests/docs tests/integration/test_notebook.py tests/browser
 # Here everything is installed, but for Ray: no test may be skipped for want of a package.
 PYTEST := .venv-test/bin/python -m pytest -m "not ray" --nothing-missing
 
-# Those of documents, of the studio and of the other environments run beside, and are shown after, the main ones:
-# neither keeps two cores busy alone, and both take about as long.
+# Those of documents, of the studio and of the other environments run beside, and are shown after,
+# the main ones: neither keeps two cores busy alone, and both take about as long.
 test: .venv-test/ready ## Run all tests, and those of inference on every other Python found
 	@others=$$(mktemp); $(MAKE) -k --no-print-directory test-others >"$$others" 2>&1 & job=$$!; \
 	$(PYTEST) $(addprefix --ignore=,$(PAGE_TESTS)); failed=$$?; \
