@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -262,3 +262,9 @@ def _face(shape: Shapes, score: float) -> Face:
     width, height = shape[1]
     points = tuple((float(x), float(y)) for x, y in shape[2:])
     return Face((float(left), float(top), float(width), float(height)), points, float(score))
+
+
+@cache
+def face_detector() -> FaceDetector:
+    """Return the one that a process shares."""
+    return FaceDetector()

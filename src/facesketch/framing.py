@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from facesketch.alignment import align, framing_matrix
 from facesketch.errors import UsageError
-from facesketch.faces import Face, FaceDetector
+from facesketch.faces import Face, face_detector
 from facesketch.geometry import Matrix, Outside, inverse, roll_of, scale_of
 from facesketch.tiles import finish_within, margin_of, translate_tiled
 from facesketch.translator import (
@@ -196,7 +195,7 @@ def find_faces(translator: Translator, picture: Found, align: Align, faces: Chos
     """Look for the faces in a picture, unless `align` is "none", and decide what is done."""
     if align == "none":
         return picture
-    seen = tuple(_detector().find(picture.image))
+    seen = tuple(face_detector().find(picture.image))
     if not seen:
         return replace(picture, note=NO_FACE)
     if align == "auto":
@@ -269,11 +268,6 @@ def check_together(sizes: Sequence[tuple[int, int]], max_pixels: int | None) -> 
             f"The results would have {num_pixels:,} pixels together, more than the {max_pixels:,} "
             "there is room for; ask for a smaller size, fewer faces or fewer pictures at a time."
         )
-
-
-@cache
-def _detector() -> FaceDetector:
-    return FaceDetector()
 
 
 def _portrait_sizes(

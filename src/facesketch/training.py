@@ -269,9 +269,11 @@ class _Loop:
         )
         if idle := idle_text(device, self.ranks):
             _log.warning(idle)
-        needed = estimate_step_bytes(share_of_rank(self.config, self.ranks.size))
         free = free_bytes(device)
-        if free is not None and needed > free:
+        if free is None:
+            return
+        needed = estimate_step_bytes(share_of_rank(self.config, self.ranks.size))
+        if needed > free:
             _log.warning(
                 "A step needs about %.1f GiB, and %.1f are free: it may run out of memory. "
                 "--accumulate %d would need less.",

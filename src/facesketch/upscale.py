@@ -47,9 +47,9 @@ def upscale_drawing(drawing: Image.Image, size: tuple[int, int]) -> Image.Image:
     """
     if drawing.mode == "L":
         return Image.fromarray(upscale_strokes(np.asarray(drawing), size))
-    if size[0] <= drawing.width and size[1] <= drawing.height:
-        return drawing.resize(size, Image.Resampling.LANCZOS)
     soft = drawing.resize(size, Image.Resampling.LANCZOS)
+    if size[0] <= drawing.width and size[1] <= drawing.height:
+        return soft
     crisp = upscale_strokes(np.asarray(drawing.convert("L")), size)
     lighter = crisp.astype(np.int16) - np.asarray(soft.convert("L"))
     planes = (np.clip(np.asarray(plane) + lighter, 0, 255) for plane in soft.split())

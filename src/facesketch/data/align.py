@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from facesketch.alignment import align
 from facesketch.data.per_photo import clear_leftovers, is_done, list_photos, run_all, write_result
 from facesketch.errors import ImageError
-from facesketch.faces import FaceDetector
+from facesketch.faces import face_detector
 from facesketch.images import encode, open_image
 
 
@@ -99,13 +99,8 @@ def _align_one(item: tuple[str, str], *, photos: Path, out: Path, size: int) -> 
         image = open_image(photos / photo)
     except ImageError as error:
         return _Seen(photo, problem=str(error))
-    faces = _detector().find(image)
+    faces = face_detector().find(image)
     if faces:
         cut = align(image, faces[0], size, margin=0, outside="mirror")
         write_result(out / portrait, encode(cut, "PNG"))
     return _Seen(photo, len(faces))
-
-
-@cache
-def _detector() -> FaceDetector:
-    return FaceDetector()
