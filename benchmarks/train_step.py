@@ -40,7 +40,7 @@ def reference_step(device: torch.device) -> Step:
     """Rebuild optimize_parameters() of the reference's cycle_gan_model.py."""
     torch.manual_seed(0)
     torch.backends.cudnn.benchmark = True  # as its base_model.py sets it
-    model = CycleGAN(build_config("paper")).to(device)
+    model = CycleGAN(build_config("paper")).to(device).eval()  # plain convolutions
     p2s, s2p = model.gen_photo2sketch, model.gen_sketch2photo
     judges = (model.disc_photo, model.disc_sketch)
     gen_params = list(itertools.chain(p2s.parameters(), s2p.parameters()))

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facesketch.layout import layout_of
+
 NUM_CHOICES = 7
 """Random numbers an image takes, whatever the policy."""
 
@@ -57,7 +59,7 @@ def _translate(images: Tensor, choices: Tensor) -> Tensor:
     moved = []
     for image, (down, right) in zip(images, shifts.int().tolist(), strict=True):
         moved.append(F.pad(image, (right, -right, down, -down)))
-    return torch.stack(moved).contiguous(memory_format=torch.channels_last)
+    return torch.stack(moved).contiguous(memory_format=layout_of(images))
 
 
 def _cut_out(images: Tensor, choices: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 from facesketch.config import TrainConfig
 from facesketch.data.sampler import disturbance_seeds
 from facesketch.diff_augment import NUM_CHOICES, diff_augment
+from facesketch.layout import layout_of
 
 
 class Disturbances:
@@ -89,7 +90,7 @@ def gaussian_blur(images: Tensor, std: Tensor, reach: int) -> Tensor:
         reach: Pixels to each side that count.
 
     Returns:
-        Same shape, channels last.
+        Same shape and layout.
     """
     away = torch.arange(-reach, reach + 1, device=images.device)
     kernel = torch.exp(-0.5 * (away / std.clamp_min(1e-3)[:, None]).square())  # (B, K)
@@ -101,4 +102,4 @@ def gaussian_blur(images: Tensor, std: Tensor, reach: int) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = F.conv2d(x, kernel[:, :, None], groups=batch * channels)
         x = F.conv2d(x, kernel[:, :, :, None], groups=batch * channels)
-    return x.view_as(images).contiguous(memory_format=torch.channels_last)
+    return x.view_as(images).contiguous(memory_format=layout_of(images))

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facesketch.layout import layout_of
+
 
 class ImagePool:
     """Keeps up to `size` generated images; half of the time a discriminator sees an old one.
@@ -35,7 +37,7 @@ class ImagePool:
             styles: Number of each one's style.
 
         Returns:
-            As many images and styles; images channels last.
+            As many images and styles; images in the same layout.
         """
         if self.size == 0:
             return images, list(styles)
@@ -58,7 +60,7 @@ class ImagePool:
             self._pending.append((slot, image, style))
         self._pending_rng = rng.get_state()
         old_images, old_styles = zip(*result, strict=True)
-        old = torch.stack(old_images).contiguous(memory_format=torch.channels_last)
+        old = torch.stack(old_images).contiguous(memory_format=layout_of(images))
         return old, list(old_styles)
 
     def commit(self) -> None:

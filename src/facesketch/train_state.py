@@ -18,6 +18,7 @@ from facesketch.distributed import ALONE, Ranks
 from facesketch.disturbances import Disturbances
 from facesketch.errors import NonFiniteLossError
 from facesketch.image_pool import ImagePool
+from facesketch.layout import pick_layout
 
 
 def learning_rate_factor(step: int, num_steps: int, decay_start: float) -> float:
@@ -59,7 +60,8 @@ class TrainState:
             torch.cuda.set_device(self.device)
         # Batches have few shapes, so it pays to try cuDNN's algorithms once for each.
         torch.backends.cudnn.benchmark = self.device.type == "cuda"
-        self.model = CycleGAN(config).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layout = pick_layout(config.generator, self.device, self.precision)
+        self.model = CycleGAN(config).to(self.device, memory_format=self.layout)  # type: ignore[call-overload]
         self.ema = copy.deepcopy(nn.ModuleDict(self.model.generators())).requires_grad_(False)
         generators = self.model.generators().values()
         discriminators = self.model.discriminators().values()
@@ -114,10 +116,9 @@ class TrainState:
         return torch.autocast(self.device.type, dtype=self.precision)
 
     def to_device(self, tensor: Tensor) -> Tensor:
-        """Move to the device, images (B, C, H, W) channels last."""
+        """Move to the device, images (B, C, H, W) in the layout of the networks."""
         moved = tensor.to(self.device, non_blocking=True)
-        is_images = moved.ndim == 4
-        return moved.contiguous(memory_format=torch.channels_last) if is_images else moved
+        return moved.contiguous(memory_format=self.layout) if moved.ndim == 4 else moved
 
     def train_step(self, batch: Batch) -> dict[str, float]:
         """Do one step: generators, then discriminators, both judged before either moves.

@@ -44,6 +44,7 @@ ORDER = [
     "features",
     "contrast",
     "teacher",
+    "layout",
     "image_pool",
     "diff_augment",
     "disturbances",

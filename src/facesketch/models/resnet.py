@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from facesketch.models.layers import init_gaussian
+from facesketch.models.winograd import WinogradConv2d
 
 
 class ResidualBlock(nn.Module):
@@ -17,11 +18,11 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.body = nn.Sequential(
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
+            WinogradConv2d(channels, channels),
             nn.InstanceNorm2d(channels),
             nn.ReLU(inplace=True),
             nn.ReflectionPad2d(1),
-            nn.Conv2d(channels, channels, 3),
+            WinogradConv2d(channels, channels),
             nn.InstanceNorm2d(channels),
         )
 
