@@ -36,10 +36,14 @@ def max_broken(num_images: int) -> int:
     return max(FEW_BROKEN, int(MAX_BROKEN_SHARE * num_images))
 
 
+_FOLDERS = ("photos", "sketches", "val_photos", "val_sketches")
+"""What names two plain folders of images, and two more to validate on, instead of `data`."""
+
+
 class TrainConfig(BaseModel):
     """Everything a training run can be told. The defaults are the `compact` preset.
 
-    A run needs either `data`, or `photos` and `sketches`.
+    A run needs either `data`, or `photos` and `sketches`, with or without two to validate on.
     """
 
     model_config = ConfigDict(
@@ -57,6 +61,13 @@ class TrainConfig(BaseModel):
     sketches: Path | None = setting(
         None, "Data", "folder", "Sketches, unpaired, any number, instead of --data.", resume=True
     )
+    val_photos: Path | None = setting(
+        None, "Data", "folder", "Photos set aside to validate on, beside --photos.", resume=True
+    )
+    val_sketches: Path | None = setting(
+        None, "Data", "folder", "Sketches set aside to validate on, beside --sketches.",
+        resume=True,
+    )  # fmt: skip
     training_data: str = setting(
         "", "Data", "", "What exported files say it learned from.", resume=True
     )
@@ -294,13 +305,13 @@ class TrainConfig(BaseModel):
         10, "Run", "steps", "How often losses are written to the logs.", ge=1, resume=True
     )
 
-    @field_validator("data", "photos", "sketches", "teacher", "out", "init_from", mode="before")
+    @field_validator("data", *_FOLDERS, "teacher", "out", "init_from", mode="before")
     @classmethod
     def _expand_home(cls, path: object) -> object:
         # A shell does it on the command line; in a file nobody else would.
         return os.path.expanduser(path) if isinstance(path, str) else path  # noqa: PTH111
 
-    @field_validator("data", "photos", "sketches", "teacher", "out", "init_from")
+    @field_validator("data", *_FOLDERS, "teacher", "out", "init_from")
     @classmethod
     def _check_name(cls, path: Path | str | None) -> Path | str | None:
         try:
@@ -334,6 +345,10 @@ class TrainConfig(BaseModel):
             raise ValueError("give either data, or photos and sketches, not both")
         if (self.photos is None) != (self.sketches is None):
             raise ValueError("photos and sketches go together; one of them is missing")
+        if (self.val_photos is None) != (self.val_sketches is None):
+            raise ValueError("val_photos and val_sketches go together; one of them is missing")
+        if self.val_photos is not None and self.photos is None:
+            raise ValueError("val_photos wants photos and sketches to train on; data has its own")
         if self.batch_size % self.accumulate:
             raise ValueError(
                 f"accumulate {self.accumulate} must divide batch_size {self.batch_size}"
@@ -352,8 +367,7 @@ class TrainConfig(BaseModel):
 
     def from_anywhere(self) -> Self:
         """Return the same settings with absolute folders to read, for any working folder."""
-        names = ("data", "photos", "sketches", "teacher")
-        folders = {name: getattr(self, name) for name in names}
+        folders = {name: getattr(self, name) for name in ("data", *_FOLDERS, "teacher")}
         known = {name: absolute(path) for name, path in folders.items() if path is not None}
         return self.model_copy(update=known)
 
@@ -405,7 +419,7 @@ ONE_CALL = frozenset({"out", "init_from", "max_minutes"})
 
 _REPLACES = {
     "epochs": ("steps",),
-    "data": ("photos", "sketches"),
+    "data": _FOLDERS,
     "photos": ("data",),
     "sketches": ("data",),
 }

@@ -83,7 +83,10 @@ def export_run(
     saved = checkpoint.load_best(run) if best else checkpoint.load_latest(run)
     config = saved.settings
     refuse_others(out, [file_name(*each) for each in files_of(config)])
-    changed = checkpoint.merge_settings(config, dict(changes or {}))
+    given = dict(changes or {})
+    if "photos" in given:  # those of validation may have moved as well
+        given |= {"val_photos": None, "val_sketches": None}
+    changed = checkpoint.merge_settings(config, given)
     batches = parity_batches(changed)
     exported = []
     with ExitStack() as files:  # all appear or none, as a folder is of one run

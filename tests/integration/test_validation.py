@@ -85,6 +85,10 @@ def validated(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Outco
     return outcome
 
 
+def plain_folders(root: Path, split: str) -> dict[str, Path]:
+    return {name: root / split / name for name in ("photos", "sketches")}
+
+
 def measurements(run: Path) -> list[Measured]:
     text = (run / "logs" / "validation.jsonl").read_text(encoding="utf-8")
     return [Measured(**json.loads(line)) for line in text.splitlines()]
@@ -255,9 +259,26 @@ def test_too_few_images_are_told_once_and_training_goes_on(
     assert outcome.reason == "finished"
     assert caplog.text.count("No validation:") == 1
     assert f"{few / 'val' / 'photos'} gives 2 images, and 12 are needed" in caplog.text
-    folders = {"photos": few / "train" / "photos", "sketches": few / "train" / "sketches"}
-    train(tiny_config(**folders, out=tmp_path / "other", steps=1))
+    train(tiny_config(**plain_folders(few, "train"), out=tmp_path / "other", steps=1))
     assert "there is no validation split" in caplog.text
+
+
+def test_plain_folders_are_validated_on_two_more(
+    validated: Outcome, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, run = Path(shutil.copytree(pictures, tmp_path / "set")), tmp_path / "run"
+    aside = {f"val_{name}": folder for name, folder in plain_folders(root, "val").items()}
+    train(tiny_config(**plain_folders(root, "train"), **aside, out=run, **EVERY_TWO))
+    assert [each.kid for each in measurements(run)] == [
+        each.kid for each in measurements(validated.run)
+    ]
+    moved = plain_folders(root.rename(tmp_path / "moved"), "train")
+    words = [word for name, folder in moved.items() for word in (f"--{name}", str(folder))]
+    code, *_ = run_cli(capsys, "export", str(run), "-o", str(tmp_path / "weights"), *words)
+    assert code == 0
+    code, _, err = run_cli(capsys, "train", "--resume", str(run), "--steps", "5", *words)
+    assert code == 2
+    assert f"--val-photos {root / 'val' / 'photos'} is not a folder" in err
 
 
 def test_without_the_weights_of_the_extractor_training_says_what_to_install(

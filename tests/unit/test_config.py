@@ -98,7 +98,7 @@ def test_a_bad_value_gets_one_sentence_that_names_the_setting(name: str, value: 
 def test_every_setting_has_a_bad_value_in_the_table_or_takes_any_text() -> None:
     tested = {name for name, _ in BAD_VALUES}
     assert set(fields()) - tested <= {
-        *("photos", "sketches", "teacher", "out", "init_from"),
+        *("photos", "sketches", "val_photos", "val_sketches", "teacher", "out", "init_from"),
         *("training_data", "licence"),
     }
 
@@ -116,6 +116,9 @@ def test_all_bad_values_are_named_at_once() -> None:
         ({"data": "x", "photos": "a", "sketches": "b"}, "not both"),
         ({"photos": "a"}, "go together"),
         ({"sketches": "a"}, "go together"),
+        ({"photos": "a", "sketches": "b", "val_photos": "c"}, "val_sketches go together"),
+        ({"photos": "a", "sketches": "b", "val_sketches": "c"}, "val_sketches go together"),
+        ({"data": "x", "val_photos": "c", "val_sketches": "d"}, "wants photos and sketches"),
     ],
 )
 def test_folders_that_contradict_each_other_are_refused(values: dict[str, Any], text: str) -> None:
@@ -194,7 +197,9 @@ def test_epochs_given_last_replace_steps_and_the_other_way_round() -> None:
 def test_folders_given_last_replace_the_ones_before() -> None:
     pair = {"photos": Path("a"), "sketches": Path("b")}
     assert build_config("compact", {"data": "x"}, pair).data is None
-    assert build_config("compact", pair, {"data": "x"}).photos is None
+    aside = {"val_photos": Path("c"), "val_sketches": Path("d")}
+    replaced = build_config("compact", pair | aside, {"data": "x"})
+    assert replaced.photos is replaced.sketches is replaced.val_photos is None
     assert build_config("compact", {"data": "x"}).has_data()
     assert build_config("compact", pair).has_data()
     assert not build_config("compact").has_data()

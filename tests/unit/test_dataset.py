@@ -329,6 +329,9 @@ def test_one_folder_for_both_domains_or_one_in_the_other_is_refused(tmp_path: Pa
         find_domains(tiny_config(photos=inner, sketches=inner))
     with pytest.raises(DataError, match="lies in"):
         find_domains(tiny_config(photos=tmp_path, sketches=inner))
+    aside = {"val_photos": inner, "val_sketches": tmp_path / "c"}
+    with pytest.raises(DataError, match=r"val-photos and as photos|photos and as val-photos"):
+        find_domains(tiny_config(photos=tmp_path, sketches=tmp_path.parent / "b", **aside))
 
 
 def test_only_the_middle_of_an_endless_strip_is_read(tmp_path: Path) -> None:

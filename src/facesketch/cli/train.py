@@ -138,7 +138,7 @@ def run_train(
 
 def _check_folders(settings: TrainConfig) -> None:
     """Refuse folders that are not there, before anything is printed."""
-    for name in ("data", "photos", "sketches"):
+    for name in ("data", "photos", "sketches", "val_photos", "val_sketches"):
         place: Path | str | None = getattr(settings, name)
         if place is None or is_remote(str(place)) or Path(place).is_dir():
             continue
@@ -149,7 +149,7 @@ def _check_folders(settings: TrainConfig) -> None:
         )
         close = difflib.get_close_matches(folder.name, beside, n=1)
         advice = f"did you mean {folder.with_name(close[0])}?" if close else "check the name."
-        raise UsageError(f"--{name} {folder} is not a folder; {advice}")
+        raise UsageError(f"--{name.replace('_', '-')} {folder} is not a folder; {advice}")
 
 
 def _print_settings(settings: TrainConfig) -> None:

@@ -172,7 +172,7 @@ def check_folders(photos: Path, sketches: Path) -> DataReport:
     ]
     folders = [folder for folder in wanted if folder.path.is_dir()]
     errors = [f"{folder.path} is missing." for folder in wanted if folder not in folders]
-    if told := overlap(photos, sketches):
+    if told := overlap({"photos": photos, "sketches": sketches}):
         errors.append(told)
     return _check(folders, errors, [])
 

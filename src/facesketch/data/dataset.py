@@ -104,7 +104,7 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
     """List the images that the settings name.
 
     Args:
-        config: Settings with `data`, or `photos` and `sketches`.
+        config: Settings with `data`, or `photos` and `sketches`, where the images are.
         split: "val" answers None where there is no validation split.
 
     Raises:
@@ -117,23 +117,31 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
         return None if packed is None else Domains(*packed)
     if config.data is not None:
         root = Path(config.data) / split
-        folders = root / "photos", root / "sketches"
-        if split == "val" and not all(map(holds_images, folders)):
+        both = root / "photos", root / "sketches"
+        if split == "val" and not all(map(holds_images, both)):
             return None
         if not Path(config.data).is_dir():
             raise DataError(f"{config.data} is not a folder; --data wants the data set's root.")
-        if not all(folder.is_dir() for folder in folders) and (hint := where_instead(root.parent)):
+        if not all(folder.is_dir() for folder in both) and (hint := where_instead(root.parent)):
             raise DataError(f"{config.data} has no train/photos and train/sketches. {hint}")
         if hint := misnamed_split(root.parent):
             say_once(hint)
-        return Domains(*map(ImageFolder, folders))
-    if split == "val":
-        return None
-    if config.photos is None or config.sketches is None:
+        return Domains(*map(ImageFolder, both))
+    folders = {
+        "photos": config.photos,
+        "sketches": config.sketches,
+        "val-photos": config.val_photos,
+        "val-sketches": config.val_sketches,
+    }
+    given = {name: folder for name, folder in folders.items() if folder is not None}
+    if "photos" not in given:
         raise DataError("no images were named; give --data ROOT, or --photos DIR --sketches DIR.")
-    if told := overlap(config.photos, config.sketches):
+    if told := overlap(given):
         raise DataError(told)
-    return Domains(ImageFolder(config.photos), ImageFolder(config.sketches))
+    of_split = "" if split == "train" else "val-"
+    if f"{of_split}photos" not in given:
+        return None
+    return Domains(*(ImageFolder(given[f"{of_split}{name}"]) for name in ("photos", "sketches")))
 
 
 def epoch_steps(config: TrainConfig, domains: Domains) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
 
@@ -28,14 +29,18 @@ def misnamed_split(root: Path) -> str | None:
     return None
 
 
-def overlap(photos: Path, sketches: Path) -> str | None:
-    """Say so where one folder is the other one, or lies in it: its images would be of both."""
-    if photos.resolve() == sketches.resolve():
-        return f"{photos} is given for photos and for sketches; give a folder of each."
-    for a, b in ((photos, sketches), (sketches, photos)):
+def overlap(folders: dict[str, Path]) -> str | None:
+    """Say so where one folder is another one, or lies in it: its images would be of both.
+
+    Args:
+        folders: By what they are of, for instance "photos".
+    """
+    for (kind, a), (other, b) in permutations(folders.items(), 2):
+        if a.resolve() == b.resolve():
+            return f"{a} is given for {kind} and for {other}; give a folder of each."
         if a.resolve().is_relative_to(b.resolve()):
             return (
-                f"{a} lies in {b}, so that its images would count as photos and as sketches; "
+                f"{a} lies in {b}, so that its images would count as {kind} and as {other}; "
                 "give two folders side by side."
             )
     return None

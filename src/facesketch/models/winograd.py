@@ -73,7 +73,7 @@ class WinogradConv2d(nn.Conv2d):
 
         Only multiples of 4, in float32 and while training, are convolved in tiles.
         """
-        is_float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
+        is_float32 = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         has_tiles = x.shape[2] % OUT == x.shape[3] % OUT == IN - OUT
         if not (self.training and x.device.type == "cpu" and is_float32 and has_tiles):
             return super().forward(x)

@@ -56,7 +56,10 @@ def why_not(config: TrainConfig, domains: Domains | None) -> str | None:
     if not config.validate_every:
         return "validate_every is 0"
     if domains is None:
-        return "there is no validation split, which --data ROOT has in ROOT/val"
+        return (
+            "there is no validation split, which is ROOT/val of --data ROOT, or --val-photos and "
+            "--val-sketches"
+        )
     too_few = _too_few(config, domains)
     if too_few is not None:
         return too_few
