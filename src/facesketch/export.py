@@ -83,10 +83,7 @@ def export_run(
     saved = checkpoint.load_best(run) if best else checkpoint.load_latest(run)
     config = saved.settings
     refuse_others(out, [file_name(*each) for each in files_of(config)])
-    given = dict(changes or {})
-    if "photos" in given:  # those of validation may have moved as well
-        given |= {"val_photos": None, "val_sketches": None}
-    changed = checkpoint.merge_settings(config, given)
+    changed = changed_settings(config, changes or {})
     batches = parity_batches(changed)
     exported = []
     with ExitStack() as files:  # all appear or none, as a folder is of one run
@@ -110,6 +107,15 @@ def export_run(
             file = _checked_file(network, info, out, batches[direction], half=half)
             exported.append(files.enter_context(file))
     return exported
+
+
+def changed_settings(config: TrainConfig, changes: Mapping[str, object]) -> TrainConfig:
+    """Return a run's settings with those that an export may change; see `export_run`.
+
+    Folders of images given anew take the place of all of the run's, of those of validation too.
+    """
+    replaced = {"val_photos": None, "val_sketches": None} if "photos" in changes else {}
+    return checkpoint.merge_settings(config, replaced | dict(changes))
 
 
 def files_of(config: TrainConfig) -> list[tuple[Direction, str]]:

@@ -40,6 +40,7 @@ from facesketch.data.dataset import find_domains  # noqa: E402
 from facesketch.evaluation.distribution import kernel_distance  # noqa: E402
 from facesketch.evaluation.extractor import MobileNetExtractor  # noqa: E402
 from facesketch.evaluation.paired import mean_difference  # noqa: E402
+from facesketch.export import changed_settings  # noqa: E402
 from facesketch.train_state import TrainState  # noqa: E402
 from facesketch.training import Outcome, train  # noqa: E402
 from facesketch.translator import Translator  # noqa: E402
@@ -274,8 +275,8 @@ def test_plain_folders_are_validated_on_two_more(
     ]
     moved = plain_folders(root.rename(tmp_path / "moved"), "train")
     words = [word for name, folder in moved.items() for word in (f"--{name}", str(folder))]
-    code, *_ = run_cli(capsys, "export", str(run), "-o", str(tmp_path / "weights"), *words)
-    assert code == 0
+    exported = changed_settings(checkpoint.load_latest(run).settings, moved)
+    assert (exported.photos, exported.val_photos) == (moved["photos"], None)
     code, _, err = run_cli(capsys, "train", "--resume", str(run), "--steps", "5", *words)
     assert code == 2
     assert f"--val-photos {root / 'val' / 'photos'} is not a folder" in err
