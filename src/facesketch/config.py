@@ -36,7 +36,7 @@ def max_broken(num_images: int) -> int:
     return max(FEW_BROKEN, int(MAX_BROKEN_SHARE * num_images))
 
 
-_FOLDERS = ("photos", "sketches", "val_photos", "val_sketches")
+FOLDERS = ("photos", "sketches", "val_photos", "val_sketches")
 """What names two plain folders of images, and two more to validate on, instead of `data`."""
 
 
@@ -305,13 +305,13 @@ class TrainConfig(BaseModel):
         10, "Run", "steps", "How often losses are written to the logs.", ge=1, resume=True
     )
 
-    @field_validator("data", *_FOLDERS, "teacher", "out", "init_from", mode="before")
+    @field_validator("data", *FOLDERS, "teacher", "out", "init_from", mode="before")
     @classmethod
     def _expand_home(cls, path: object) -> object:
         # A shell does it on the command line; in a file nobody else would.
         return os.path.expanduser(path) if isinstance(path, str) else path  # noqa: PTH111
 
-    @field_validator("data", *_FOLDERS, "teacher", "out", "init_from")
+    @field_validator("data", *FOLDERS, "teacher", "out", "init_from")
     @classmethod
     def _check_name(cls, path: Path | str | None) -> Path | str | None:
         try:
@@ -343,10 +343,9 @@ class TrainConfig(BaseModel):
     def _check_together(self) -> Self:
         if self.data is not None and (self.photos is not None or self.sketches is not None):
             raise ValueError("give either data, or photos and sketches, not both")
-        if (self.photos is None) != (self.sketches is None):
-            raise ValueError("photos and sketches go together; one of them is missing")
-        if (self.val_photos is None) != (self.val_sketches is None):
-            raise ValueError("val_photos and val_sketches go together; one of them is missing")
+        for photos, sketches in (FOLDERS[:2], FOLDERS[2:]):
+            if (getattr(self, photos) is None) != (getattr(self, sketches) is None):
+                raise ValueError(f"{photos} and {sketches} go together; one of them is missing")
         if self.val_photos is not None and self.photos is None:
             raise ValueError("val_photos wants photos and sketches to train on; data has its own")
         if self.batch_size % self.accumulate:
@@ -367,7 +366,7 @@ class TrainConfig(BaseModel):
 
     def from_anywhere(self) -> Self:
         """Return the same settings with absolute folders to read, for any working folder."""
-        folders = {name: getattr(self, name) for name in ("data", *_FOLDERS, "teacher")}
+        folders = {name: getattr(self, name) for name in ("data", *FOLDERS, "teacher")}
         known = {name: absolute(path) for name, path in folders.items() if path is not None}
         return self.model_copy(update=known)
 
@@ -419,7 +418,7 @@ ONE_CALL = frozenset({"out", "init_from", "max_minutes"})
 
 _REPLACES = {
     "epochs": ("steps",),
-    "data": _FOLDERS,
+    "data": FOLDERS,
     "photos": ("data",),
     "sketches": ("data",),
 }

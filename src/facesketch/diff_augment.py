@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesketch.layout import layout_of
+from facesketch.memory_layout import layout_of
 
 NUM_CHOICES = 7
 """Random numbers an image takes, whatever the policy."""

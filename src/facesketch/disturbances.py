@@ -11,7 +11,7 @@ from torch import Tensor
 from facesketch.config import TrainConfig
 from facesketch.data.sampler import disturbance_seeds
 from facesketch.diff_augment import NUM_CHOICES, diff_augment
-from facesketch.layout import layout_of
+from facesketch.memory_layout import layout_of
 
 
 class Disturbances:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facesketch.layout import layout_of
+from facesketch.memory_layout import layout_of
 
 
 class ImagePool:

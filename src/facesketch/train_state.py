@@ -18,7 +18,7 @@ from facesketch.distributed import ALONE, Ranks
 from facesketch.disturbances import Disturbances
 from facesketch.errors import NonFiniteLossError
 from facesketch.image_pool import ImagePool
-from facesketch.layout import pick_layout
+from facesketch.memory_layout import pick_layout
 
 
 def learning_rate_factor(step: int, num_steps: int, decay_start: float) -> float:

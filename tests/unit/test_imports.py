@@ -44,7 +44,7 @@ ORDER = [
     "features",
     "contrast",
     "teacher",
-    "layout",
+    "memory_layout",
     "image_pool",
     "diff_augment",
     "disturbances",

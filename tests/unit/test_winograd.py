@@ -9,7 +9,7 @@ pytestmark = pytest.mark.train
 
 import torch.nn.functional as F  # noqa: E402
 
-from facesketch.layout import layout_of, pick_layout  # noqa: E402
+from facesketch.memory_layout import layout_of, pick_layout  # noqa: E402
 from facesketch.models import ResNetGenerator, winograd  # noqa: E402
 from facesketch.models.winograd import WinogradConv2d, winograd_conv2d  # noqa: E402
 

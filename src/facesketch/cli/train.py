@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from facesketch.addresses import is_remote
 from facesketch.config import (
+    FOLDERS,
     PRESETS,
     TrainConfig,
     build_config,
@@ -138,7 +139,7 @@ def run_train(
 
 def _check_folders(settings: TrainConfig) -> None:
     """Refuse folders that are not there, before anything is printed."""
-    for name in ("data", "photos", "sketches", "val_photos", "val_sketches"):
+    for name in ("data", *FOLDERS):
         place: Path | str | None = getattr(settings, name)
         if place is None or is_remote(str(place)) or Path(place).is_dir():
             continue

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from facesketch import images
-from facesketch.config import TrainConfig
+from facesketch.config import FOLDERS, TrainConfig
 from facesketch.data.augment import redraw
 from facesketch.data.batch import Batch
 from facesketch.data.files import ImageFolder, ImageList, Source
@@ -127,12 +127,7 @@ def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") 
         if hint := misnamed_split(root.parent):
             say_once(hint)
         return Domains(*map(ImageFolder, both))
-    folders = {
-        "photos": config.photos,
-        "sketches": config.sketches,
-        "val-photos": config.val_photos,
-        "val-sketches": config.val_sketches,
-    }
+    folders = {name.replace("_", "-"): getattr(config, name) for name in FOLDERS}
     given = {name: folder for name, folder in folders.items() if folder is not None}
     if "photos" not in given:
         raise DataError("no images were named; give --data ROOT, or --photos DIR --sketches DIR.")

@@ -98,26 +98,21 @@ class _Winograd(torch.autograd.Function):
         tiles = _transform(_INPUT, _cut(x))
         ctx.save_for_backward(tiles, weight)
         ctx.shape = shape
-        kernels = _transform(_KERNEL, weight.permute(2, 3, 1, 0).reshape(9, *weight.shape[1::-1]))
-        return _join(_transform(_OUTPUT, torch.bmm(tiles, kernels)), shape)
+        return _join(_transform(_OUTPUT, torch.bmm(tiles, _kernels(weight))), shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
         tiles, weight = ctx.saved_tensors
-        out_channels, in_channels = weight.shape[:2]
         grad_tiles = _transform(_OUTPUT.T, _cut_apart(grad, ctx.shape))
         grad_x = grad_weight = None
         if ctx.needs_input_grad[0]:
-            kernels = _transform(
-                _KERNEL, weight.permute(2, 3, 0, 1).reshape(9, out_channels, in_channels)
-            )
-            pieces = _transform(_INPUT.T, torch.bmm(grad_tiles, kernels))
-            grad_x = _add_up(pieces, ctx.shape)
+            pieces = torch.bmm(grad_tiles, _kernels(weight).transpose(1, 2))
+            grad_x = _add_up(_transform(_INPUT.T, pieces), ctx.shape)
         if ctx.needs_input_grad[1]:
             grad_kernels = torch.bmm(tiles.transpose(1, 2), grad_tiles)
-            flat = _transform(_KERNEL.T, grad_kernels)
-            grad_weight = flat.view(3, 3, in_channels, out_channels).permute(3, 2, 0, 1)
+            places = _transform(_KERNEL.T, grad_kernels)
+            grad_weight = places.view(3, 3, *places.shape[1:]).permute(3, 2, 0, 1)
         return grad_x, grad_weight
 
 
@@ -125,6 +120,11 @@ def _transform(matrix: Tensor, places: Tensor) -> Tensor:
     """Multiply (M, N) by (N, T, C), all tiles and channels at once, to (M, T, C)."""
     flat = matrix.to(places.dtype) @ places.reshape(len(places), -1)
     return flat.view(-1, *places.shape[1:])
+
+
+def _kernels(weight: Tensor) -> Tensor:
+    """Transform (out, in, 3, 3) to (36, in, out)."""
+    return _transform(_KERNEL, weight.permute(2, 3, 1, 0).flatten(0, 1))
 
 
 def _cut(x: Tensor) -> Tensor:
