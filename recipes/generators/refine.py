@@ -30,6 +30,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from backgrounds import FACE_CENTRE, FACE_RADII, Backgrounds
 from torch import Tensor, nn
 
 from facesketch import checkpoint, losses
@@ -50,7 +51,6 @@ LAMBDA_BLURRED = 30.0
 LAMBDA_FAINT = 3.0  # of drawings before clean paper, where faint ink has a gradient
 LAMBDA_FEATURES, LAMBDA_TEACHER = 12.0, 10.0  # of photos
 FACE, AROUND = 3.0, 0.4  # how much places count, before the mean is 1
-FACE_CENTRE, FACE_RADII = (0.5, 0.566), (0.265, 0.321)  # across and down, shares of the side
 FACE_EDGE = 4.8  # how steep the way between is
 HEAD, HEAD_EDGE = 1.5, 6.0  # times the radii of the face, with hair, ears and chin
 AROUND_PAPER = 0.3  # the setting `clean_paper` around the head
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--judges", type=Path, required=True, help="run whose discriminators judge")
     parser.add_argument("--data", required=True)
+    parser.add_argument("--judge-steps", type=int, default=0, help="of the drawings' judge alone")
     parser.add_argument("--drawing-steps", type=int, required=True)
     parser.add_argument("--photo-steps", type=int, required=True, help="of either part, or 0")
     args = parser.parse_args()
@@ -84,7 +85,10 @@ def main() -> None:
     if domains is None:
         parser.error(f"{args.data} has no train/photos and train/sketches")
     refiner = Refiner(run, judges, config)
-    refiner.train_drawings(_batches(domains, config, args.drawing_steps), args.drawing_steps)
+    num_steps = args.judge_steps + args.drawing_steps
+    batches = _batches(domains, config, num_steps)
+    refiner.train_judge(batches, args.judge_steps)
+    refiner.train_drawings(batches, args.drawing_steps)
     drawn = checkpoint.save(args.out, **run.with_averages(refiner.averages()))
     if args.photo_steps == 0:
         print(drawn)
@@ -120,27 +124,39 @@ class Refiner:
         state = nn.ModuleDict(self._model.generators()).state_dict()
         return {name: value.clone() for name, value in state.items()}
 
+    def train_judge(self, batches: Iterator[Batch], num_steps: int) -> None:
+        """Train the discriminator of drawings on those that there are, as a new one has to."""
+        network, judge = self._before["photo2sketch"], self._model.disc_sketch
+        training = _Training(network, judge, num_steps)
+        for batch, disturb in self._steps("judge", batches, num_steps):
+            with torch.no_grad():
+                drawn = network(_channels_last(batch.photo), batch.style)
+            training.step_judge(judge(*_judged(batch, drawn, disturb)))
+
     def train_drawings(self, batches: Iterator[Batch], num_steps: int) -> None:
         """Train photo2sketch, and leave it at its average over steps."""
         network, before = self._model.gen_photo2sketch, self._before["photo2sketch"]
         judge, threshold = self._model.disc_sketch, self._paper
         network.paper_threshold = before.paper_threshold = 0.0  # type: ignore[assignment]
         training = _Training(network, judge, num_steps)
+        backgrounds = Backgrounds(self._config.seed)
         for batch, disturb in self._steps("photo2sketch", batches, num_steps):
-            photo, style = _channels_last(batch.photo), batch.style
+            scene, style = backgrounds.change(batch.photo), batch.style
             with torch.no_grad():
-                faint_wanted, wanted = _cleaned(_drawn_before(before, photo, style), threshold)
-            faint = network(photo, style)
+                alone = _drawn_before(before, _channels_last(batch.photo), style)
+                faint_wanted, wanted = (
+                    torch.lerp(torch.ones_like(drawn), drawn, scene.person)
+                    for drawn in _cleaned(alone, threshold)
+                )
+            faint = network(_channels_last(scene.photo), style)
             drawn = clean_paper(faint, threshold)
             judged = judge(disturb.before_judging(drawn), style)
             training.step(
                 losses.generator_gan_loss(judged)
-                + LAMBDA_BLURRED
-                * losses.imitation_loss(*_by_place(_blurred(drawn), _blurred(wanted)))
-                + LAMBDA_FAINT * losses.imitation_loss(*_by_place(faint, faint_wanted))
+                + LAMBDA_BLURRED * _away(_blurred(drawn), _blurred(wanted), scene.weight)
+                + LAMBDA_FAINT * _away(faint, faint_wanted, scene.weight)
             )
-            both = disturb.before_judging(torch.cat([batch.sketch, drawn.detach()]))
-            training.step_judge(judge(both, style.repeat(2)))
+            training.step_judge(judge(*_judged(batch, drawn.detach(), disturb)))
         training.finish()
         network.paper_threshold = threshold
 
@@ -173,7 +189,7 @@ class Refiner:
     def _likeness(self, batch: Batch, t: Translated) -> Tensor:
         """Compare photos with those that came back, and that were made of their own drawings."""
         config, weight = self._config, face_weight(batch.photo.shape[-1])
-        cycle = losses.cycle_consistency_loss(*_by_place(t.rec_photo, batch.photo))
+        cycle = losses.cycle_consistency_loss(weight * t.rec_photo, weight * batch.photo)
         paired = losses.paired_loss(t.fake_photo, batch.photo, batch.is_pair)
         features = self._model.feature_losses(batch, t, weight)
         parts = [config.lambda_cycle * cycle, config.lambda_paired * paired, *features.values()]
@@ -249,10 +265,15 @@ def _inside(side: int, scale: float, edge: float) -> Tensor:
     return torch.sigmoid(edge * (1 - across**2 - down[:, None] ** 2))[None, None]
 
 
-def _by_place(*images: Tensor) -> list[Tensor]:
-    """Multiply images, so that an L1 between them counts the face most."""
-    weight = face_weight(images[0].shape[-1])
-    return [weight * image for image in images]
+def _judged(batch: Batch, drawn: Tensor, disturb: Disturbances) -> tuple[Tensor, Tensor]:
+    both = disturb.before_judging(torch.cat([batch.sketch, drawn]))
+    return both, batch.style.repeat(2)
+
+
+def _away(drawn: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
+    """Mean L1 between drawings in which the face counts most, and beside it the given weight."""
+    weight = face_weight(drawn.shape[-1]) * weight
+    return losses.imitation_loss(weight * drawn, weight * wanted)
 
 
 def _batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[Batch]:

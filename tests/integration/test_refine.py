@@ -76,7 +76,7 @@ def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> N
     train(config.model_copy(update={"clean_paper": 0.1}))
     run = str(tmp_path / "run")
     command = [sys.executable, refine.__file__, run, str(out), "--judges", run, "--data", str(data)]
-    command += ["--drawing-steps", "3", "--photo-steps", "2"]
+    command += ["--judge-steps", "1", "--drawing-steps", "3", "--photo-steps", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     before, after = load_latest(tmp_path / "run"), load_latest(out)
