@@ -53,6 +53,26 @@ TINY: dict[str, Any] = {
 """Settings of a run whose step takes some 50 ms on one core."""
 
 
+EVERYTHING: dict[str, Any] = {
+    "augment_sketches": True,
+    "lambda_identity": 5.0,
+    "lambda_paired": 2.0,
+    "lambda_structure": 1.0,
+    "lambda_features": 0.5,
+    "styles": "line,hatch,line",
+    "lambda_nce": 1.0,
+    "lambda_r1": 0.5,
+    "r1_every": 2,
+    "cycle_noise": 0.05,
+    "cycle_blur": 1.0,
+    "diff_augment": "color,translation,cutout",
+    "disc_learning_rate": 4e-4,
+    "batch_size": 4,
+    "pool_size": 6,
+}
+"""All that is off by default and can be on at once."""
+
+
 def photo_array(number: int, size: int = 40) -> np.ndarray:
     """A coloured disc on a gradient, uint8 (size, size, 3), another for every number."""
     y, x = np.mgrid[:size, :size] / size
@@ -145,6 +165,24 @@ def as_options(settings: dict[str, Any]) -> list[str]:
         for name, value in settings.items()
         for word in (f"--{name.replace('_', '-')}", str(value))
     ]
+
+
+def styled_batch(seed: int) -> Batch:
+    """Photos, sketches redrawn, in two styles, some of them pairs."""
+    import torch  # noqa: PLC0415
+
+    from facesketch.data.batch import Batch  # noqa: PLC0415
+
+    generator = torch.Generator().manual_seed(seed)
+    photo = torch.rand(4, 3, 32, 32, generator=generator) * 2 - 1
+    sketch = photo[:, :1].flip(0).contiguous()
+    return Batch.of(
+        photo,
+        sketch,
+        shown=sketch * 0.5,
+        style=torch.tensor([0, 1, 0, 1]),
+        is_pair=torch.tensor([1.0, 0, 1, 0]).view(4, 1, 1, 1),
+    )
 
 
 def command(*words: str) -> list[str]:

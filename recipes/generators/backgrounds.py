@@ -3,7 +3,8 @@
 A framed face is always in the same place, so GrabCut (Rother et al. 2004) finds hair and shoulders
 from there with nothing learned: well before a plain wall, less well before leaves. A wall also
 leaves nothing to draw. So of a person before a wall both are known, where the person ends and how
-to draw them alone, and before leaves cut from another photo that drawing is what is wanted.
+to draw them alone, and before leaves from another photo that drawing is what is wanted. Of people
+who stood before leaves all along only what is far from them is wanted white, as hair may be missed.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ SHOULDERS = 0.8  # share of the height from which on they may be
 WALL = 0.02  # mean change from pixel to pixel, of 2, below which a background is plain
 STRIP = 0.2  # share of the width, from one side, of which backgrounds are made
 OUTLINE = 4  # pixels around a person that still belong to the drawing
-HAIR_CENTRE, HAIR_RADII = (0.5, 0.45), (0.44, 0.5)  # where hair may be that was not cut out
-FAR = 16  # pixels from a person to what is behind them for sure, but for that
-BEYOND = 4.0  # how much more a new background counts, which is to be paper
-BEYOND_OWN = 2.0  # the same of a restless one that was there
-CONTRAST, LIGHT = 0.3, 0.3  # by how much at most a background is changed
+HAIR_CENTRE, HAIR_RADII = (0.5, 0.45), (0.44, 0.5)  # where hair may be that was left out
+FAR = 16  # pixels from a person to where, but for such hair, the background is for sure
+BEYOND, BEYOND_OWN = 4.0, 2.0  # how much a new background counts, and one that was there
+CONTRAST, LIGHT = 0.3, 0.3  # by how much at most a new one is changed
 KEPT = 64  # backgrounds to choose from, the newest
 SHARE_LEFT = 0.3  # of people before a wall, who stay there
 
@@ -92,7 +92,7 @@ def background(photo: Tensor, people: Tensor) -> Tensor | None:
         people: (1, H, W).
 
     Returns:
-        The same shape as the photo, or None where nobody leaves a side free.
+        The same shape as the photo, or None where the person leaves neither side free.
     """
     side = photo.shape[-1]
     height, width = side // 2, round(STRIP * side)  # shoulders are below
@@ -132,7 +132,7 @@ class Backgrounds:
         self._seen: deque[Tensor] = deque(maxlen=KEPT)
 
     def change(self, photos: Tensor) -> Scene:
-        """Put half of the people who stand before a wall elsewhere.
+        """Put most of the people who stand before a wall before something else.
 
         Args:
             photos: (B, 3, H, W), range [-1, 1], square.

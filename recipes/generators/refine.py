@@ -13,6 +13,9 @@ before, then as many steps of likeness alone, which leave skin smooth. The mean 
 has nearly the likeness of the second, and is nearer to real photos. The face, which is in the same
 place of every photo, counts most in what drawings keep to and in photos that come back.
 
+What is behind people is left out: `backgrounds.py` puts them before other backgrounds, and what
+was drawn of them alone is wanted there. A new discriminator first learns alone (`--judge-steps`).
+
 Drawings are wanted as if the photo went on, mirrored, beyond its border: else the border itself is
 drawn, as a frame that no discriminator minds.
 

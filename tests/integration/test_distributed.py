@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +14,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from test_optional_training import EVERYTHING, batch
 
 from train_helpers import (
+    EVERYTHING,
     assert_same_end,
     command,
     differences,
+    free_port,
     logged,
     newest_step,
     one_thread_environment,
@@ -29,6 +29,7 @@ from train_helpers import (
     resume,
     run_cli,
     sketch_array,
+    styled_batch,
     tiny_config,
     write_pictures,
 )
@@ -57,12 +58,6 @@ pytestmark = [
 
 PATIENCE_S = 120
 NUM_RANKS = 2
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def rank_environment(rank: int, port: int) -> dict[str, str]:
@@ -148,7 +143,7 @@ def take_two_steps(rank: int, port: int, folder: Path, settings: dict[str, Any])
     config = tiny_config(**settings)
     with joined(config) as ranks:
         state = TrainState(config, 10, ranks)
-        losses = [state.train_step(batch(seed).split(NUM_RANKS)[rank]) for seed in range(2)]
+        losses = [state.train_step(styled_batch(seed).split(NUM_RANKS)[rank]) for seed in range(2)]
     threads = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
     assert not any("gloo" in name for name in threads), threads  # they abort a Python that ends
     torch.save({"losses": losses, "state": state.state_dict()}, folder / f"{rank}.pt")
@@ -164,7 +159,7 @@ def test_two_ranks_take_the_steps_of_one_with_everything_on(tmp_path: Path) -> N
     for process in ranks:
         process.start()
     alone = TrainState(tiny_config(**settings), 10)
-    expected = [alone.train_step(batch(seed)) for seed in range(2)]
+    expected = [alone.train_step(styled_batch(seed)) for seed in range(2)]
     for process in ranks:
         process.join(PATIENCE_S)
     assert [process.exitcode for process in ranks] == [0, 0]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from train_helpers import (
+    EVERYTHING,
     assert_same_end,
     differences,
     into_styles,
@@ -17,6 +17,7 @@ from train_helpers import (
     options,
     resume,
     run_cli,
+    styled_batch,
     tiny_config,
     write_pictures,
 )
@@ -33,23 +34,6 @@ from facesketch.training import train  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
 
-EVERYTHING: dict[str, Any] = {
-    "augment_sketches": True,
-    "lambda_identity": 5.0,
-    "lambda_paired": 2.0,
-    "lambda_structure": 1.0,
-    "lambda_features": 0.5,
-    "styles": "line,hatch,line",
-    "lambda_nce": 1.0,
-    "lambda_r1": 0.5,
-    "r1_every": 2,
-    "cycle_noise": 0.05,
-    "cycle_blur": 1.0,
-    "diff_augment": "color,translation,cutout",
-    "disc_learning_rate": 4e-4,
-    "batch_size": 4,
-    "pool_size": 6,
-}
 NAMES = {
     *("gan_sketch", "gan_photo", "cycle_photo", "cycle_sketch"),
     *("identity_photo", "identity_sketch", "paired_photo", "paired_sketch"),
@@ -62,23 +46,9 @@ NAMES = {
 }
 
 
-def batch(seed: int) -> Batch:
-    """Photos, sketches redrawn, in two styles, some of them pairs."""
-    generator = torch.Generator().manual_seed(seed)
-    photo = torch.rand(4, 3, 32, 32, generator=generator) * 2 - 1
-    sketch = photo[:, :1].flip(0).contiguous()
-    return Batch.of(
-        photo,
-        sketch,
-        shown=sketch * 0.5,
-        style=torch.tensor([0, 1, 0, 1]),
-        is_pair=torch.tensor([1.0, 0, 1, 0]).view(4, 1, 1, 1),
-    )
-
-
 def plain(seed: int) -> Batch:
     """Photos and sketches alone."""
-    everything = batch(seed)
+    everything = styled_batch(seed)
     return Batch.of(everything.photo, everything.sketch)
 
 
@@ -108,18 +78,18 @@ def test_a_batch_in_parts_gives_the_same_step_with_everything_on() -> None:
     whole = TrainState(tiny_config(**EVERYTHING), 10)
     parts = TrainState(tiny_config(**EVERYTHING, accumulate=2), 10)
     for seed in range(2):  # the second with R1
-        a, b = (state.train_step(batch(seed)) for state in (whole, parts))
+        a, b = (state.train_step(styled_batch(seed)) for state in (whole, parts))
         assert a == pytest.approx(b, rel=1e-3)
 
 
 def test_a_step_that_is_given_up_changes_nothing_with_everything_on() -> None:
     state, undisturbed = (TrainState(tiny_config(**EVERYTHING), 10) for _ in range(2))
-    spoilt = batch(9)
+    spoilt = styled_batch(9)
     spoilt.photo[0, 0, 0, 0] = float("nan")
     with pytest.raises(NonFiniteLossError, match="step 0"):
         state.train_step(spoilt)
     for seed in range(2):
-        assert state.train_step(batch(seed)) == undisturbed.train_step(batch(seed))
+        assert state.train_step(styled_batch(seed)) == undisturbed.train_step(styled_batch(seed))
     ends = [copy.deepcopy(one.state_dict()) for one in (state, undisturbed)]
     assert not list(differences(*ends))
 
@@ -130,7 +100,7 @@ def test_everything_works_in_bfloat16() -> None:
         for precision in ("float32", "bfloat16")
     )
     heads = [p.detach().clone() for p in rough.model.contrast.parameters()]
-    a, b = (state.train_step(batch(0)) for state in (exact, rough))
+    a, b = (state.train_step(styled_batch(0)) for state in (exact, rough))
     assert set(a) == set(b) == NAMES
     assert not any(map(torch.equal, heads, rough.model.contrast.parameters()))
     assert a == pytest.approx(b, rel=0.1)
@@ -148,7 +118,7 @@ def test_projected_discriminators_resume_to_the_bit_and_take_parts(
     assert_same_end(tmp_path / "run", tmp_path / "whole")
     whole, parts = (TrainState(tiny_config(**kind, accumulate=n), 10) for n in (1, 2))
     for seed in range(2):  # the second with R1
-        a, b = (state.train_step(batch(seed)) for state in (whole, parts))
+        a, b = (state.train_step(styled_batch(seed)) for state in (whole, parts))
         assert a == pytest.approx(b, rel=5e-3)
 
 
@@ -215,9 +185,9 @@ def test_the_judge_of_sketches_sees_clean_ones_as_real() -> None:
     state = TrainState(tiny_config(pool_size=0, batch_size=4, styles="line,hatch"), 10)
     seen: list[torch.Tensor] = []
     state.model.disc_sketch.register_forward_pre_hook(lambda _net, args: seen.append(args[0]))
-    state.train_step(batch(0))
+    state.train_step(styled_batch(0))
     [fake, both] = seen
-    assert torch.equal(both, torch.cat([batch(0).sketch, fake.detach()]))
+    assert torch.equal(both, torch.cat([styled_batch(0).sketch, fake.detach()]))
 
 
 def test_r1_comes_every_so_many_steps() -> None:

@@ -26,25 +26,6 @@ def noise(width: int, height: int, seed: int = 0) -> Image.Image:
     return Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
 
 
-def without(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as if a module were not installed."""
-    code = f"import sys; sys.modules[{module!r}] = None; from facesketch.cli import main; main()"
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-
-
-@pytest.mark.parametrize("command", [["convert", "{photo}"], ["serve", "--port", "0"]])
-def test_without_the_extra_the_answer_is_what_to_install(
-    tmp_path: Path, command: list[str]
-) -> None:
-    noise(64, 64).save(tmp_path / "photo.png")
-    arguments = [part.format(photo=tmp_path / "photo.png") for part in command]
-    result = without("openvino", *arguments, "--device", "openvino")
-    assert result.returncode == 1, result.stdout + result.stderr
-    assert "pip install 'facesketch[fast]'" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 @needs_openvino
 @pytest.mark.parametrize("size", [(64, 64), (64, 100), (90, 64)])
 def test_openvino_makes_the_pictures_of_onnx_runtime(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import pytest
+from PIL import Image
 
 import facesketch
 from facesketch.cli import COMMANDS, cli
@@ -152,11 +153,14 @@ def test_the_wheel_holds_every_file_of_the_package_and_the_licence(tmp_path: Pat
         ("cv2", "data", ["data", "draw", "{folder}", "{folder}/out"]),
         ("kagglehub", "data", ["data", "download", "{folder}/out"]),
         ("fsspec", "data", ["data", "pack", "{folder}", "{folder}-packed"]),
+        ("openvino", "fast", ["convert", "{folder}/photo.png", "--device", "openvino"]),
+        ("openvino", "fast", ["serve", "--port", "0", "--device", "openvino"]),
     ],
 )
 def test_a_command_whose_extra_is_missing_says_what_to_install(
     tmp_path: Path, module: str, extra: str, command: list[str]
 ) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "photo.png")
     result = facesketch_without(module, *(part.format(folder=tmp_path) for part in command))
     assert result.returncode == 1, result.stdout + result.stderr
     assert f"pip install 'facesketch[{extra}]'" in result.stderr
