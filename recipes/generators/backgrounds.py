@@ -159,7 +159,7 @@ class Backgrounds:
         contrast = 1 + self._rng.uniform(-CONTRAST, CONTRAST)
         other = (contrast * other + self._rng.uniform(-LIGHT, LIGHT)).clamp(-1, 1)
         before = torch.lerp(other, photo, widened(person, -1))
-        return before, outline, torch.lerp(BEYOND * everywhere, everywhere, outline)
+        return before, outline, BEYOND + (1 - BEYOND) * outline
 
 
 def _ellipse(

@@ -148,8 +148,7 @@ class Refiner:
             with torch.no_grad():
                 alone = _drawn_before(before, _channels_last(batch.photo), style)
                 faint_wanted, wanted = (
-                    torch.lerp(torch.ones_like(drawn), drawn, scene.person)
-                    for drawn in _cleaned(alone, threshold)
+                    1 - scene.person * (1 - drawn) for drawn in _cleaned(alone, threshold)
                 )
             faint = network(_channels_last(scene.photo), style)
             drawn = clean_paper(faint, threshold)
@@ -269,6 +268,7 @@ def _inside(side: int, scale: float, edge: float) -> Tensor:
 
 
 def _judged(batch: Batch, drawn: Tensor, disturb: Disturbances) -> tuple[Tensor, Tensor]:
+    """Return what is judged, real drawings first, and their styles."""
     both = disturb.before_judging(torch.cat([batch.sketch, drawn]))
     return both, batch.style.repeat(2)
 
