@@ -129,6 +129,13 @@ def test_a_worker_that_dies_is_a_sentence(weights_dir: Path) -> None:
     assert line.startswith("facesketch: a worker process was stopped from outside")
     assert "run the same command again" in line
 
+    # The other worker is ended wherever it is; what it was writing goes with the next run.
+    Path("in/045.png").unlink()
+    Path("in/045.png").write_bytes(Path("in/044.png").read_bytes())
+    again = run(*options)
+    assert again.returncode == 0, again.stderr
+    assert sorted(contents_of("out")) == names
+
 
 def test_faces_are_found_in_several_processes_too(weights_dir: Path) -> None:
     names = write_photos("in", 4)
