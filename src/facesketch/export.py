@@ -38,8 +38,9 @@ OPSET = 18
 MAX_DIFFERENCE = 1e-3
 """Largest allowed difference to PyTorch, range [-1, 1]; an eighth of one 8-bit level."""
 
-MAX_ROUNDING = 3e-2
-"""The same where weights are rounded to 16 bits; four 8-bit levels, at the worst pixel."""
+MAX_ROUNDING = 1e-3
+"""The same on average where weights are rounded to 16 bits: a pixel that `clean_paper` nearly took
+for paper may differ by some levels and do no harm."""
 
 NUM_PARITY_IMAGES = 4
 
@@ -202,7 +203,7 @@ def export_generator(
 
     Raises:
         ExportError: If the largest difference to PyTorch is above `MAX_DIFFERENCE`, or what
-            rounding weights to 16 bits then makes is above `MAX_ROUNDING`.
+            rounding weights to 16 bits then makes on average is above `MAX_ROUNDING`.
     """
     with _checked_file(network, info, out, batch, half=half) as exported:
         return exported
@@ -218,21 +219,26 @@ def _checked_file(
     folded = fold(network, style).eval()
     with _explain_disk(path), write_whole(path) as partial:
         _write_onnx(folded, info, partial)
-        for limit in (MAX_DIFFERENCE, MAX_ROUNDING) if half else (MAX_DIFFERENCE,):
-            if limit == MAX_ROUNDING:
-                _store_half(partial)
-            shapes = _parity_shapes(batch, info)
-            differences = [parity(network, partial, images, style) for images in shapes]
-            if not all(difference <= limit for difference in differences):  # NaN is not, either
-                raise ExportError(
-                    f"{path.name} differs from PyTorch by {np.max(differences):.2g} (allowed "
-                    f"{limit}); nothing was written."
-                )
-        yield Exported(path, max(differences), len(batch))
+        shapes = _parity_shapes(batch, info)
+        largest, _ = parity(network, partial, shapes, style)
+        _refuse_above(MAX_DIFFERENCE, largest, path)
+        if half:
+            _store_half(partial)
+            largest, mean = parity(network, partial, shapes, style)
+            _refuse_above(MAX_ROUNDING, mean, path, "on average ")
+        yield Exported(path, largest, len(batch))
     former = int8_path(path)
     if former.is_file():
         former.unlink()
         _log.info("Deleted %s, which was of other weights; quantize makes a new one.", former)
+
+
+def _refuse_above(limit: float, difference: float, path: Path, which: str = "") -> None:
+    if not difference <= limit:  # NaN is not, either
+        raise ExportError(
+            f"{path.name} differs {which}from PyTorch by {difference:.2g} (allowed {limit}); "
+            "nothing was written."
+        )
 
 
 def _store_half(path: Path) -> None:
@@ -264,24 +270,31 @@ def _parity_shapes(batch: Float32Array, info: WeightsInfo) -> list[Float32Array]
     return [batch[:, :, :height, :width], batch[:1, :, : height - m, :width].copy()]
 
 
-def parity(network: nn.Module, path: Path, batch: Float32Array, style: int = 0) -> float:
-    """Return the largest absolute difference between PyTorch and ONNX Runtime, range [-1, 1].
+def parity(
+    network: nn.Module, path: Path, batches: Sequence[Float32Array], style: int = 0
+) -> tuple[float, float]:
+    """Return by how much PyTorch and ONNX Runtime differ: at most, and on average.
 
     Args:
         network: Generator as it was trained.
         path: What it was exported to.
-        batch: Images, (B, C, H, W), range [-1, 1].
+        batches: Images, each (B, C, H, W), range [-1, 1].
         style: Number of the style that was exported.
+
+    Returns:
+        Absolute differences, range [-1, 1]: the largest, and the mean of the batch where that is
+        largest.
     """
     session = ort.InferenceSession(str(path), session_options(), providers=["CPUExecutionProvider"])
-    (actual,) = session.run([OUTPUT_NAME], {INPUT_NAME: np.ascontiguousarray(batch)})
-    with torch.inference_mode():
-        images, styles = (
-            torch.from_numpy(np.ascontiguousarray(batch)),
-            torch.full((len(batch),), style),
-        )
-        expected = network.eval()(images, styles).numpy()
-    return float(np.abs(actual - expected).max())
+    differences = []
+    for batch in map(np.ascontiguousarray, batches):
+        (actual,) = session.run([OUTPUT_NAME], {INPUT_NAME: batch})
+        styles = torch.full((len(batch),), style)
+        with torch.inference_mode():
+            expected = network.eval()(torch.from_numpy(batch), styles).numpy()
+        differences.append(np.abs(actual - expected))
+    largest, mean = (np.max([take(each) for each in differences]) for take in (np.max, np.mean))
+    return float(largest), float(mean)
 
 
 def _write_onnx(network: nn.Module, info: WeightsInfo, path: Path) -> None:

@@ -168,31 +168,36 @@ def test_exported_files_carry_their_metadata(weights: Path) -> None:
 def test_export_takes_the_averaged_generators(run: Path, weights: Path) -> None:
     network = generator("compact", 3, 1)
     network.load_state_dict(load_latest(run).generator_state("photo2sketch"))
-    assert export.parity(network, weights / "photo2sketch.onnx", noise()) < 1e-4
+    largest, mean = export.parity(network, weights / "photo2sketch.onnx", [noise()])
+    assert mean < largest < 1e-4
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [("MAX_DIFFERENCE", "differs from PyTorch by"), ("MAX_ROUNDING", "differs on average from")],
+)
 def test_a_difference_to_pytorch_deletes_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    limit: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(export, "MAX_DIFFERENCE", 0.0)
-    with pytest.raises(ExportError, match="differs from PyTorch"):
-        export.export_generator(generator("compact", 3, 1), info(), tmp_path, noise())
+    monkeypatch.setattr(export, limit, 0.0)
+    with pytest.raises(ExportError, match=said):
+        export.export_generator(generator("compact", 3, 1), info(), tmp_path, noise(), half=True)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("differences", [(0.5,), (0.0, float("nan"))])
+@pytest.mark.parametrize("difference", [0.5, float("nan")])
 def test_an_export_that_fails_leaves_all_as_it_was(
     run: Path,
     weights: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    differences: tuple[float, ...],
+    difference: float,
 ) -> None:
     shutil.copytree(weights, tmp_path, dirs_exist_ok=True)
     (tmp_path / "photo2sketch.int8.onnx").write_bytes(b"of these weights")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    found = iter([0.0, 0.0, *differences])  # two shapes a direction, sketch2photo is the second
-    monkeypatch.setattr(export, "parity", lambda *_: next(found, 0.0))
+    found = iter([0.0, difference])  # sketch2photo is the second
+    monkeypatch.setattr(export, "parity", lambda *_: (next(found), 0.0))
     with pytest.raises(ExportError, match=r"sketch2photo\.onnx differs .* nothing was written"):
         export.export_run(run, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
@@ -212,7 +217,7 @@ def test_half_files_are_smaller_and_draw_the_same(run: Path, weights: Path, tmp_
     for exported in written:
         whole = (weights / exported.path.name).stat().st_size
         assert exported.path.stat().st_size < 0.6 * whole
-        assert exported.max_difference < export.MAX_ROUNDING
+        assert exported.max_difference < 0.03  # of 2: four 8-bit levels
     # One of those that the export was checked on: how much another may differ is not promised.
     photo = resize_cover(open_image(run.parent / "data" / "train" / "photos" / "0.png"), 32)
     a, b = (np.asarray(Translator(w).to_sketch(photo), np.int16) for w in (weights, tmp_path))
