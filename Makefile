@@ -86,7 +86,7 @@ test-ray: .venv-ray/ready
 	.venv-ray/bin/python -m pytest -m ray tests/integration/test_ray.py
 
 # Inference, and of the rest what is quick or differs between versions: all of training takes long.
-LOWEST_TESTS := tests/unit tests/server tests/integration/test_convert*.py $(addprefix \
+LOWEST_TESTS := tests/unit tests/server tests/integration/test_convert.py $(addprefix \
     tests/integration/test_export.py::,test_resnets_export_too test_half_files_are_smaller_and_draw_the_same \
     test_export_writes_both_directions_and_says_how_close_they_are)
 
@@ -97,13 +97,15 @@ test-lowest:
 	    .venv-lowest/bin/python -m pytest -m "not dev and not browser and not ray" $(LOWEST_TESTS); \
 	else echo "SKIPPED: the lowest allowed versions, for want of Python 3.11."; fi
 
-# Inference on its own, without torch.
+# Inference on its own, without torch: what is quick, and on the newest Python all.
+QUICK_TESTS := tests/unit tests/server/test_api.py tests/integration/test_convert.py
 test-3.%: .venv-test/ready
 	@if .venv-test/bin/python -c 'import sys; sys.exit(sys.version_info[1] != $*)'; then :; \
 	elif scripts/find_python '' 3.$* >/dev/null 2>&1; then \
 	    echo "Inference tests on Python 3.$*:"; \
 	    $(MAKE) --no-print-directory .venv-3.$*/ready && .venv-3.$*/bin/python -m pytest \
-	    -m "not train and not data and not dev and not browser and not ray"; \
+	    -m "not train and not data and not dev and not browser and not ray" \
+	    $(if $(filter 3.$*,$(lastword $(PYTHONS))),,$(QUICK_TESTS)); \
 	else echo "SKIPPED: inference on Python 3.$*, which was not found."; fi
 
 lint: .venv-test/ready ## Check style, docstrings, types and the container file
