@@ -29,6 +29,7 @@ STRIP = 0.2  # share of the width, from one side, of which backgrounds are made
 OUTLINE = 4  # pixels around a person that still belong to the drawing
 HAIR_CENTRE, HAIR_RADII = (0.5, 0.45), (0.44, 0.5)  # where hair may be that was left out
 FAR = 16  # pixels from a person to where, but for such hair, the background is for sure
+MISSED = 0.02  # ink behind a person, from which on something of the person must be there
 BEYOND, BEYOND_OWN = 4.0, 2.0  # how much a new background counts, and one that was there
 CONTRAST, LIGHT = 0.3, 0.3  # by how much at most a new one is changed
 KEPT = 64  # backgrounds to choose from, the newest
@@ -72,10 +73,14 @@ def unrest(photos: Tensor, people: Tensor) -> Tensor:
     """Mean change from pixel to pixel behind each person, shape (B,); 0 where nothing is seen."""
     beyond = 1 - widened(people, 8).ceil()
     gray = photos.mean(1, keepdim=True)
-    across = (gray[..., 1:] - gray[..., :-1]).abs() * beyond[..., 1:]
-    down = (gray[..., 1:, :] - gray[..., :-1, :]).abs() * beyond[..., 1:, :]
-    area = beyond.sum((1, 2, 3)).clamp_min(1)
-    return (across.sum((1, 2, 3)) + down.sum((1, 2, 3))) / area
+    across = F.pad((gray[..., 1:] - gray[..., :-1]).abs(), (1, 0))
+    down = F.pad((gray[..., 1:, :] - gray[..., :-1, :]).abs(), (0, 0, 1, 0))
+    return mean_where(across + down, beyond)
+
+
+def mean_where(images: Tensor, places: Tensor) -> Tensor:
+    """Mean of each image over the places that are 1, shape (B,); 0 where none is."""
+    return (images * places).sum((1, 2, 3)) / places.sum((1, 2, 3)).clamp_min(1)
 
 
 def widened(people: Tensor, pixels: int) -> Tensor:
@@ -131,14 +136,18 @@ class Backgrounds:
         self._rng = np.random.default_rng(seed)
         self._seen: deque[Tensor] = deque(maxlen=KEPT)
 
-    def change(self, photos: Tensor) -> Scene:
+    def change(self, photos: Tensor, drawn: Tensor) -> Scene:
         """Put most of the people who stand before a wall before something else.
 
         Args:
             photos: (B, 3, H, W), range [-1, 1], square.
+            drawn: Drawings of them on white paper, (B, 1, H, W), range [-1, 1]. Where more is drawn
+                than a wall has, a hat, say, was not cut out, and the person stays.
         """
         people = cut_out(photos)
-        walls = (unrest(photos, people) < WALL).tolist()
+        beyond = 1 - widened(people, OUTLINE).ceil()
+        missed = mean_where((1 - drawn) / 2, beyond)
+        walls = ((unrest(photos, people) < WALL) & (missed < MISSED)).tolist()
         scenes = [self._change(*one) for one in zip(photos, people, walls, strict=True)]
         return Scene(*(torch.stack(part) for part in zip(*scenes, strict=True)))
 

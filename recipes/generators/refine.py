@@ -13,9 +13,6 @@ before, then as many steps of likeness alone, which leave skin smooth. The mean 
 has nearly the likeness of the second, and is nearer to real photos. The face, which is in the same
 place of every photo, counts most in what drawings keep to and in photos that come back.
 
-What is behind people is left out: `backgrounds.py` puts them before other backgrounds, and what
-was drawn of them alone is wanted there. A new discriminator first learns alone (`--judge-steps`).
-
 Drawings are wanted as if the photo went on, mirrored, beyond its border: else the border itself is
 drawn, as a frame that no discriminator minds.
 
@@ -33,7 +30,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from backgrounds import FACE_CENTRE, FACE_RADII, Backgrounds
+from backgrounds import FACE_CENTRE, FACE_RADII
 from torch import Tensor, nn
 
 from facesketch import checkpoint, losses
@@ -72,7 +69,6 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--judges", type=Path, required=True, help="run whose discriminators judge")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--judge-steps", type=int, default=0, help="of the drawings' judge alone")
     parser.add_argument("--drawing-steps", type=int, required=True)
     parser.add_argument("--photo-steps", type=int, required=True, help="of either part, or 0")
     args = parser.parse_args()
@@ -88,16 +84,14 @@ def main() -> None:
     if domains is None:
         parser.error(f"{args.data} has no train/photos and train/sketches")
     refiner = Refiner(run, judges, config)
-    num_steps = args.judge_steps + args.drawing_steps
-    batches = _batches(domains, config, num_steps)
-    refiner.train_judge(batches, args.judge_steps)
+    batches = make_batches(domains, config, args.drawing_steps)
     refiner.train_drawings(batches, args.drawing_steps)
     drawn = checkpoint.save(args.out, **run.with_averages(refiner.averages()))
     if args.photo_steps == 0:
         print(drawn)
         return
     ends = []
-    batches = _batches(domains, config, 2 * args.photo_steps)
+    batches = make_batches(domains, config, 2 * args.photo_steps)
     for likeness_alone in False, True:
         refiner.train_photos(batches, args.photo_steps, likeness_alone=likeness_alone)
         ends.append(refiner.averages())
@@ -127,38 +121,26 @@ class Refiner:
         state = nn.ModuleDict(self._model.generators()).state_dict()
         return {name: value.clone() for name, value in state.items()}
 
-    def train_judge(self, batches: Iterator[Batch], num_steps: int) -> None:
-        """Train the discriminator of drawings on those that there are, as a new one has to."""
-        network, judge = self._before["photo2sketch"], self._model.disc_sketch
-        training = _Training(network, judge, num_steps)
-        for batch, disturb in self._steps("judge", batches, num_steps):
-            with torch.no_grad():
-                drawn = network(_channels_last(batch.photo), batch.style)
-            training.step_judge(judge(*_judged(batch, drawn, disturb)))
-
     def train_drawings(self, batches: Iterator[Batch], num_steps: int) -> None:
         """Train photo2sketch, and leave it at its average over steps."""
         network, before = self._model.gen_photo2sketch, self._before["photo2sketch"]
-        judge, threshold = self._model.disc_sketch, self._paper
+        judge, threshold = _Judge(self._model.disc_sketch), self._paper
         network.paper_threshold = before.paper_threshold = 0.0  # type: ignore[assignment]
-        training = _Training(network, judge, num_steps)
-        backgrounds = Backgrounds(self._config.seed)
+        training = Training(network, num_steps)
         for batch, disturb in self._steps("photo2sketch", batches, num_steps):
-            scene, style = backgrounds.change(batch.photo), batch.style
+            photo, style = channels_last(batch.photo), batch.style
             with torch.no_grad():
-                alone = _drawn_before(before, _channels_last(batch.photo), style)
-                faint_wanted, wanted = (
-                    1 - scene.person * (1 - drawn) for drawn in _cleaned(alone, threshold)
-                )
-            faint = network(_channels_last(scene.photo), style)
+                faint_wanted, wanted = _cleaned(_drawn_before(before, photo, style), threshold)
+            faint = network(photo, style)
             drawn = clean_paper(faint, threshold)
-            judged = judge(disturb.before_judging(drawn), style)
+            judged = judge.network(disturb.before_judging(drawn), style)
             training.step(
                 losses.generator_gan_loss(judged)
-                + LAMBDA_BLURRED * _away(_blurred(drawn), _blurred(wanted), scene.weight)
-                + LAMBDA_FAINT * _away(faint, faint_wanted, scene.weight)
+                + LAMBDA_BLURRED * _away(_blurred(drawn), _blurred(wanted))
+                + LAMBDA_FAINT * _away(faint, faint_wanted)
             )
-            training.step_judge(judge(*_judged(batch, drawn.detach(), disturb)))
+            both = disturb.before_judging(torch.cat([batch.sketch, drawn.detach()]))
+            judge.step(both, style.repeat(2))
         training.finish()
         network.paper_threshold = threshold
 
@@ -167,12 +149,12 @@ class Refiner:
     ) -> None:
         """Train sketch2photo on what photo2sketch draws, and leave it at its average over steps."""
         model, before = self._model, self._before["sketch2photo"]
-        network, judge = model.gen_sketch2photo, model.disc_photo
-        training = _Training(network, judge, num_steps)
+        network, judge = model.gen_sketch2photo, _Judge(model.disc_photo)
+        training = Training(network, num_steps)
         for batch, disturb in self._steps("sketch2photo", batches, num_steps):
             with torch.no_grad():
-                drawn = model.gen_photo2sketch(_channels_last(batch.photo), batch.style)
-            both = network(_channels_last(torch.cat([disturb.before_return(drawn), batch.shown])))
+                drawn = model.gen_photo2sketch(channels_last(batch.photo), batch.style)
+            both = network(channels_last(torch.cat([disturb.before_return(drawn), batch.shown])))
             came_back, made = both.chunk(2)
             translated = Translated(made, drawn, came_back, rec_sketch=batch.sketch)
             likeness = self._likeness(batch, translated)
@@ -180,12 +162,11 @@ class Refiner:
                 training.step(likeness)
                 continue
             with torch.no_grad():
-                wanted = before(_channels_last(batch.shown))
-            judged = judge(disturb.before_judging(made))
+                wanted = before(channels_last(batch.shown))
+            judged = judge.network(disturb.before_judging(made))
             taught = LAMBDA_TEACHER * losses.imitation_loss(made, wanted)
             training.step(likeness + losses.generator_gan_loss(judged) + taught)
-            both = disturb.before_judging(torch.cat([batch.photo, made.detach()]))
-            training.step_judge(judge(both))
+            judge.step(disturb.before_judging(torch.cat([batch.photo, made.detach()])))
         training.finish()
 
     def _likeness(self, batch: Batch, t: Translated) -> Tensor:
@@ -207,14 +188,28 @@ class Refiner:
                 yield batch, Disturbances(self._config, numbers, torch.device("cpu"))
 
 
-class _Training:
-    """Optimizers of a generator and its discriminator, and the generator's average over steps."""
+class _Judge:
+    """A discriminator and its optimizer."""
 
-    def __init__(self, network: nn.Module, judge: nn.Module, num_steps: int) -> None:
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+        learned = [p for p in network.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.Adam(learned, DISC_LEARNING_RATE, BETAS)
+
+    def step(self, images: Tensor, *style: Tensor) -> None:
+        """Learn from as many real as generated images, real ones first."""
+        loss = losses.discriminator_loss(*self.network(images, *style).chunk(2))
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+
+
+class Training:
+    """Optimizer of a generator, and the generator's average over steps."""
+
+    def __init__(self, network: nn.Module, num_steps: int) -> None:
         self._network = network
-        self._judge = [p for p in judge.parameters() if p.requires_grad]
         self._optimizer = torch.optim.Adam(network.parameters(), LEARNING_RATE, BETAS)
-        self._disc_optimizer = torch.optim.Adam(self._judge, DISC_LEARNING_RATE, BETAS)
         self._schedule = torch.optim.lr_scheduler.LambdaLR(
             self._optimizer, lambda step: learning_rate_factor(step, num_steps, DECAY_START)
         )
@@ -222,6 +217,7 @@ class _Training:
         self._count = 0
 
     def step(self, loss: Tensor) -> None:
+        """Learn from a loss, shape ()."""
         if not loss.isfinite():
             raise SystemExit("A loss is no number any more; take runs that are finite.")
         self._optimizer.zero_grad()
@@ -233,14 +229,8 @@ class _Training:
         for name, value in self._network.state_dict().items():
             self._average[name].lerp_(value, 1 - decay)
 
-    def step_judge(self, judged: Tensor) -> None:
-        """Learn from judgements of as many real as generated images, real ones first."""
-        loss = losses.discriminator_loss(*judged.chunk(2))
-        self._disc_optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._disc_optimizer.step()
-
     def finish(self) -> None:
+        """Give the generator its average."""
         self._network.load_state_dict(self._average)
 
 
@@ -267,19 +257,14 @@ def _inside(side: int, scale: float, edge: float) -> Tensor:
     return torch.sigmoid(edge * (1 - across**2 - down[:, None] ** 2))[None, None]
 
 
-def _judged(batch: Batch, drawn: Tensor, disturb: Disturbances) -> tuple[Tensor, Tensor]:
-    """Return what is judged, real drawings first, and their styles."""
-    both = disturb.before_judging(torch.cat([batch.sketch, drawn]))
-    return both, batch.style.repeat(2)
-
-
-def _away(drawn: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """Mean L1 between drawings in which the face counts most, and beside it the given weight."""
-    weight = face_weight(drawn.shape[-1]) * weight
+def _away(drawn: Tensor, wanted: Tensor) -> Tensor:
+    """Mean L1 between drawings, in which the face counts most."""
+    weight = face_weight(drawn.shape[-1])
     return losses.imitation_loss(weight * drawn, weight * wanted)
 
 
-def _batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[Batch]:
+def make_batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[Batch]:
+    """Yield batches of a data set; a step without one ends the program."""
     for loaded in make_loader(domains, config, num_steps=num_steps):
         if loaded.batch is None:
             raise SystemExit(loaded.error)
@@ -316,7 +301,8 @@ def _blurred(drawings: Tensor) -> Tensor:
     return gaussian_blur(drawings, stds, reach=4)
 
 
-def _channels_last(images: Tensor) -> Tensor:
+def channels_last(images: Tensor) -> Tensor:
+    """Return images in the layout that convolutions of a CPU like."""
     return images.contiguous(memory_format=torch.channels_last)
 
 

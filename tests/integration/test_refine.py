@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 torch = pytest.importorskip("torch")
+pytest.importorskip("cv2")
 
 from facesketch.checkpoint import load_latest  # noqa: E402
 from facesketch.training import train  # noqa: E402
-from recipes.generators import refine  # noqa: E402
+from recipes.generators import alone, refine  # noqa: E402
 from train_helpers import tiny_config, write_pictures  # noqa: E402
 
-pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.train, pytest.mark.data, pytest.mark.usefixtures("one_thread")]
 
 SIZE = 48
 STYLE = torch.zeros(1, dtype=torch.long)
@@ -76,7 +77,7 @@ def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> N
     train(config.model_copy(update={"clean_paper": 0.1}))
     run = str(tmp_path / "run")
     command = [sys.executable, refine.__file__, run, str(out), "--judges", run, "--data", str(data)]
-    command += ["--judge-steps", "1", "--drawing-steps", "3", "--photo-steps", "2"]
+    command += ["--drawing-steps", "3", "--photo-steps", "2"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     before, after = load_latest(tmp_path / "run"), load_latest(out)
@@ -92,11 +93,29 @@ def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> N
     assert "holds a run already" in again.stderr
 
 
+def test_drawings_alone_learn_to_leave_backgrounds_out(tmp_path: Path) -> None:
+    data, out = write_pictures(tmp_path / "data"), tmp_path / "alone"
+    config = tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE)
+    train(config.model_copy(update={"clean_paper": 0.1}))
+    command = [sys.executable, alone.__file__, str(tmp_path / "run"), str(out)]
+    command += ["--data", str(data), "--steps", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    before, after = load_latest(tmp_path / "run"), load_latest(out)
+    assert after.settings.clean_paper == 0.1
+    for direction, learns in ("photo2sketch", True), ("sketch2photo", False):
+        old, new = before.generator_state(direction), after.generator_state(direction)
+        assert all(torch.equal(old[name], new[name]) for name in old) != learns
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "holds a run already" in again.stderr
+
+
 def test_drawings_on_gray_paper_are_not_refined(tmp_path: Path) -> None:
     data, run = write_pictures(tmp_path / "data"), str(tmp_path / "run")
     train(tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE))
-    command = [sys.executable, refine.__file__, run, str(tmp_path / "out"), "--judges", run]
-    command += ["--data", str(data), "--drawing-steps", "1", "--photo-steps", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "leaves paper gray" in done.stderr
+    refining = [refine.__file__, "--judges", run, "--drawing-steps", "1", "--photo-steps", "0"]
+    for script, *options in refining, [alone.__file__, "--steps", "1"]:
+        command = [sys.executable, script, run, str(tmp_path / "out"), "--data", str(data)]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "leaves paper gray" in done.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("cv2")
 
-from recipes.generators import backgrounds  # noqa: E402
+from recipes.generators import backgrounds, clutter  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.data]
 
@@ -30,6 +33,7 @@ def before(beyond: torch.Tensor) -> torch.Tensor:
 
 
 WALL = torch.full((1, 3, SIDE, SIDE), 0.6)
+PAPER = torch.ones(1, 1, SIDE, SIDE)
 STRIPES = torch.tensor([-0.6, 0.4, -0.6])[:, None, None].expand_as(WALL).clone()
 STRIPES[..., torch.arange(SIDE) % 16 < 6] = -0.9
 
@@ -82,7 +86,7 @@ def test_a_background_is_carried_on_from_the_side_that_is_free() -> None:
 
 def test_people_before_a_wall_are_put_before_what_others_had_behind_them(known: None) -> None:
     scenes = backgrounds.Backgrounds(seed=0)
-    busy = scenes.change(before(STRIPES))
+    busy = scenes.change(before(STRIPES), PAPER)
     assert torch.equal(busy.photo, before(STRIPES))
     for place, wanted, weight in (
         ((SIDE // 2, SIDE // 2), 1, 1),
@@ -93,7 +97,7 @@ def test_people_before_a_wall_are_put_before_what_others_had_behind_them(known: 
         assert busy.weight[0, 0, *place] == weight
     left, moved = 0, 0
     for _ in range(20):
-        scene = scenes.change(before(WALL))
+        scene = scenes.change(before(WALL), PAPER)
         assert scene.weight[0, 0, SIDE // 2, SIDE // 2] == 1
         face = scene.photo[..., 100:150, 100:156]
         assert torch.equal(face, before(WALL)[..., 100:150, 100:156])
@@ -111,6 +115,36 @@ def test_people_before_a_wall_are_put_before_what_others_had_behind_them(known: 
 
 def test_the_same_seed_chooses_the_same(known: None) -> None:
     photos = torch.cat([before(STRIPES), before(-WALL), *[before(WALL)] * 6])
-    first, again, other = (backgrounds.Backgrounds(seed).change(photos).photo for seed in (1, 1, 2))
+    first, again, other = (
+        backgrounds.Backgrounds(seed).change(photos, PAPER.repeat(8, 1, 1, 1)).photo
+        for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_whoever_was_not_cut_out_whole_stays_before_the_wall(known: None) -> None:
+    scenes, hat = backgrounds.Backgrounds(seed=0), PAPER.clone()
+    hat[..., :16, :] = -1
+    scenes.change(before(STRIPES), PAPER)
+    for _ in range(10):
+        scene = scenes.change(before(WALL), hat)
+        assert torch.equal(scene.photo, before(WALL))
+
+
+def test_ink_behind_people_is_measured(
+    tmp_path: Path,
+    weights_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name, beyond in ("a.png", WALL), ("b.png", STRIPES):
+        pixels = ((before(beyond)[0] + 1) * 127.5).clamp(0, 255).byte().permute(1, 2, 0)
+        Image.fromarray(pixels.numpy()).save(tmp_path / name)
+    monkeypatch.setattr(clutter, "COUNT", 1)
+    monkeypatch.setattr("sys.argv", ["clutter.py", str(tmp_path), str(weights_dir)])
+    clutter.main()
+    *_, restless, everywhere = capsys.readouterr().out.split()
+    wall, stripes = 0.2, (10 * 0.51 + 6 * 0.95) / 16  # black is 1; weights_dir draws luma
+    assert float(restless) == pytest.approx(stripes, abs=0.02)
+    assert float(everywhere) == pytest.approx((wall + stripes) / 2, abs=0.02)
