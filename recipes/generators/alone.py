@@ -6,7 +6,7 @@ Nothing comes back through drawings here, and nothing judges them: photo2sketch 
 for what is behind people. Those before a plain wall are put before the backgrounds of others, and
 the drawing of them before the wall is wanted there (`backgrounds.py`). The face counts most.
 
-White enough is what clean paper takes for paper: before it, nothing lighter is asked for.
+Before clean paper nothing lighter than `WHITE` is asked for: all that light becomes paper anyway.
 
 Writes a run like that of average.py.
 """
@@ -18,17 +18,16 @@ from pathlib import Path
 
 import torch
 from backgrounds import Backgrounds
-from refine import Training, channels_last, face_weight, make_batches
-from torch import Tensor
+from refine import Training, away, channels_last, make_batches
 
-from facesketch import checkpoint, losses
+from facesketch import checkpoint
 from facesketch.console import progress_bar
 from facesketch.data.dataset import find_domains
 from facesketch.export import trained_generator
 from facesketch.models.layers import clean_paper
 
 LAMBDA_IMITATION = 10.0
-WHITE = 0.95  # below what the fade of clean paper leaves
+WHITE = 0.95  # before clean paper, which takes even darker for paper
 
 
 def main() -> None:
@@ -45,9 +44,8 @@ def main() -> None:
     threshold = run.settings.clean_paper
     if not threshold:
         parser.error(f"{args.run} leaves paper gray; set it with average.py --clean-paper")
-    config = run.settings.model_copy(
-        update={"data": args.data, "seed": run.settings.seed + 2, "lambda_nce": 0.0}
-    )
+    changes = {"data": args.data, "seed": run.settings.seed + 2}
+    config = run.settings.model_copy(update=changes)
     domains = find_domains(config)
     if domains is None:
         parser.error(f"{args.data} has no train/photos and train/sketches")
@@ -55,7 +53,7 @@ def main() -> None:
     for each in network, before:
         each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         each.paper_threshold = 0.0
-    training, backgrounds = Training(network.train(), args.steps), Backgrounds(config.seed)
+    training, backgrounds = Training(network, args.steps), Backgrounds(config.seed)
     batches = make_batches(domains, config, args.steps)
     with progress_bar() as progress:
         for batch in progress.track(batches, args.steps, description="photo2sketch"):
@@ -65,20 +63,14 @@ def main() -> None:
             scene = backgrounds.change(batch.photo, clean)
             wanted, wanted_clean = (1 - scene.person * (1 - image) for image in (drawn, clean))
             made = network(channels_last(scene.photo), batch.style)
-            faint = _away(made.clamp(max=WHITE), wanted.clamp(max=WHITE), scene.weight)
-            inked = _away(clean_paper(made, threshold), wanted_clean, scene.weight)
+            faint = away(made.clamp(max=WHITE), wanted.clamp(max=WHITE), scene.weight)
+            inked = away(clean_paper(made, threshold), wanted_clean, scene.weight)
             training.step(LAMBDA_IMITATION * (faint + inked))
     training.finish()
     averages = {f"photo2sketch.{name}": v for name, v in network.state_dict().items()}
     back = run.generator_state("sketch2photo")
     averages |= {f"sketch2photo.{name}": v for name, v in back.items()}
     print(checkpoint.save(args.out, **run.with_averages(averages)))
-
-
-def _away(drawn: Tensor, wanted: Tensor, weight: Tensor) -> Tensor:
-    """Mean L1 between drawings in which the face counts most, and beside it the given weight."""
-    weight = face_weight(drawn.shape[-1]) * weight
-    return losses.imitation_loss(weight * drawn, weight * wanted)
 
 
 if __name__ == "__main__":

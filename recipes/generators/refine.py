@@ -136,8 +136,8 @@ class Refiner:
             judged = judge.network(disturb.before_judging(drawn), style)
             training.step(
                 losses.generator_gan_loss(judged)
-                + LAMBDA_BLURRED * _away(_blurred(drawn), _blurred(wanted))
-                + LAMBDA_FAINT * _away(faint, faint_wanted)
+                + LAMBDA_BLURRED * away(_blurred(drawn), _blurred(wanted))
+                + LAMBDA_FAINT * away(faint, faint_wanted)
             )
             both = disturb.before_judging(torch.cat([batch.sketch, drawn.detach()]))
             judge.step(both, style.repeat(2))
@@ -257,9 +257,9 @@ def _inside(side: int, scale: float, edge: float) -> Tensor:
     return torch.sigmoid(edge * (1 - across**2 - down[:, None] ** 2))[None, None]
 
 
-def _away(drawn: Tensor, wanted: Tensor) -> Tensor:
-    """Mean L1 between drawings, in which the face counts most."""
-    weight = face_weight(drawn.shape[-1])
+def away(drawn: Tensor, wanted: Tensor, weight: Tensor | float = 1.0) -> Tensor:
+    """Mean L1 between drawings in which the face counts most, times the weight of each place."""
+    weight = weight * face_weight(drawn.shape[-1])
     return losses.imitation_loss(weight * drawn, weight * wanted)
 
 
