@@ -17,6 +17,9 @@ DATA := data
 SEED := 0
 MINUTES := 10
 
+# Each process of the tests would compile torch anew, which is half of the time that it takes.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help run test test-others test-pages test-lowest test-ray lint format docs notebook report bench soak fuzz audit clean
@@ -78,8 +81,9 @@ test: .venv-test/ready ## Run all tests, and those of inference on every other P
 
 test-others: test-pages test-ray test-lowest $(addprefix test-,$(PYTHONS))
 
+# Beside the main ones, a second thread would only wait for its turn.
 test-pages: .venv-test/ready
-	$(PYTEST) $(PAGE_TESTS)
+	OMP_NUM_THREADS=1 $(PYTEST) $(PAGE_TESTS)
 
 # For its size Ray is no part of .venv-test.
 test-ray: .venv-ray/ready

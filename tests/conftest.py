@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import hypothesis
 import pytest
@@ -51,6 +51,32 @@ def failed_where_missing(report: AnyReport, config: pytest.Config) -> AnyReport:
         if MISSING.search(str(reason)):
             report.outcome, report.longrepr = "failed", f"--nothing-missing: {reason}"
     return report
+
+
+@pytest.fixture(scope="session")
+def translated_once() -> Iterator[None]:
+    """Let torch translate each architecture to ONNX once: it takes seconds, other weights none.
+
+    What torch gives of a second network that reads like the first is the first's graph with the
+    weights of the second; export holds every file against PyTorch, so a wrong one would be found.
+    """
+    torch = pytest.importorskip("torch")
+    onnx_ir = pytest.importorskip("onnx_ir")
+    translate, programs = torch.onnx.export, dict[str, Any]()
+
+    def export(network: Any, args: tuple[Any, ...], **settings: Any) -> Any:
+        numbers = [item for item in vars(network).items() if isinstance(item[1], int | float)]
+        program = programs.setdefault(key := f"{network} {numbers} {args[0].shape}", None)
+        if program is None:
+            program = programs[key] = translate(network, args, **settings)
+        for name, weight in network.state_dict().items():
+            tensor = onnx_ir.tensor(weight.detach().numpy(), name=name)
+            program.model.graph.initializers[name].const_value = tensor
+        return program
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", export)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,7 @@ def _kept_bytes(model: CycleGAN, sketch_channels: int, side: int, precision: tor
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
         kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # an output that keeps itself would never be freed
 
     photo, sketch = torch.zeros(1, 3, side, side), torch.zeros(1, sketch_channels, side, side)
     with (

@@ -19,7 +19,12 @@ from documents import DOCUMENTS, EXTRAS, ROOT, SHELL, blocks, inline_code, words
 from facesketch.cli import cli
 from reader import CHANGED, Reader, furnish, write_commands
 
-pytestmark = [pytest.mark.train, pytest.mark.data, pytest.mark.dev]
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.data,
+    pytest.mark.dev,
+    pytest.mark.usefixtures("translated_once"),
+]
 
 WITH_BLOCKS = [path for path in DOCUMENTS if any(not b.not_run for b in blocks(path))]
 IDS = {path: path.relative_to(ROOT).as_posix() for path in DOCUMENTS}

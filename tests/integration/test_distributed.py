@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from PIL import Image
 from train_helpers import (
     EVERYTHING,
     assert_same_end,
-    command,
     differences,
     free_port,
     logged,
@@ -37,7 +37,7 @@ from train_helpers import (
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
-from facesketch import checkpoint  # noqa: E402
+from facesketch import checkpoint, cli  # noqa: E402
 from facesketch.data.files import ImageFolder  # noqa: E402
 from facesketch.data.sampler import Shuffle  # noqa: E402
 from facesketch.distributed import Ranks, joined  # noqa: E402
@@ -59,6 +59,12 @@ pytestmark = [
 PATIENCE_S = 120
 NUM_RANKS = 2
 
+RANKS = multiprocessing.get_context("forkserver")
+"""Makes ranks of a process that has imported what takes them longest."""
+RANKS.set_forkserver_preload(
+    ["facesketch.cli.train", "facesketch.loss_plot", "torch._dynamo", "torch.utils.tensorboard"]
+)
+
 
 def rank_environment(rank: int, port: int) -> dict[str, str]:
     """Return what torchrun says to a process."""
@@ -66,16 +72,23 @@ def rank_environment(rank: int, port: int) -> dict[str, str]:
     return {"MASTER_ADDR": "127.0.0.1"} | {name: str(n) for name, n in numbers.items()}
 
 
-def wait_for_step(
-    run: Path, step: int, processes: list[subprocess.Popen[bytes]], logs: list[Path]
-) -> None:
+def wait_for_step(run: Path, step: int, is_alive: Callable[[], bool], logs: list[Path]) -> None:
     """Poll until a run has a checkpoint of that step or a later one."""
     limit = time.monotonic() + PATIENCE_S
     while newest_step(run) < step:
-        alive = all(process.poll() is None for process in processes)
-        assert alive, [log.read_text(encoding="utf-8") for log in logs]
+        assert is_alive(), [log.read_text(encoding="utf-8") for log in logs]
         assert time.monotonic() < limit
         time.sleep(0.005)
+
+
+def be_a_rank(rank: int, port: int, log: Path, words: tuple[str, ...]) -> None:
+    """Do what a process does that torchrun has started."""
+    os.environ.update(rank_environment(rank, port))
+    torch.set_num_threads(1)
+    with log.open("wb") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    cli.main(["train", *words])
 
 
 class TwoRanks:
@@ -86,19 +99,21 @@ class TwoRanks:
         port = free_port()
         self.logs = [folder / f"rank{rank}.log" for rank in range(NUM_RANKS)]
         self.processes = [
-            self._start(rank, port, *words, *own) for rank, own in enumerate(((), of_second))
+            RANKS.Process(target=be_a_rank, args=(rank, port, self.logs[rank], (*words, *own)))
+            for rank, own in enumerate(((), of_second))
         ]
+        for process in self.processes:
+            process.start()
 
-    def _start(self, rank: int, port: int, *words: str) -> subprocess.Popen[bytes]:
-        environment = one_thread_environment() | rank_environment(rank, port)
-        with self.logs[rank].open("w", encoding="utf-8") as log:
-            return subprocess.Popen(
-                command("train", *words), env=environment, stdout=log, stderr=log
-            )
+    def are_alive(self) -> bool:
+        return all(process.is_alive() for process in self.processes)
 
-    def wait(self) -> list[int]:
+    def wait(self) -> list[int | None]:
+        limit = time.monotonic() + PATIENCE_S
         try:
-            return [process.wait(timeout=PATIENCE_S) for process in self.processes]
+            for process in self.processes:
+                process.join(limit - time.monotonic())
+            return [process.exitcode for process in self.processes]
         finally:
             for process in self.processes:
                 process.kill()
@@ -107,22 +122,17 @@ class TwoRanks:
         return [log.read_text(encoding="utf-8") for log in self.logs]
 
 
+def train_on_two(folder: Path, *words: str) -> str:
+    """Train on two ranks to the end; return what the first one said."""
+    ranks = TwoRanks(folder, *words)
+    assert ranks.wait() == [0, 0], ranks.texts()
+    return ranks.texts()[0]
+
+
 def torchrun_command(*words: str) -> list[str]:
     """Return the command line that people give, but for the name `torchrun`."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return [*torchrun, "--nproc-per-node", str(NUM_RANKS), "-m", "facesketch", "train", *words]
-
-
-def torchrun(*words: str) -> subprocess.CompletedProcess[str]:
-    """Run `facesketch train` on two ranks to its end."""
-    return subprocess.run(
-        torchrun_command(*words),
-        env=one_thread_environment(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 def pid_of_rank(torchrun: int, rank: int) -> int:
@@ -151,9 +161,9 @@ def take_two_steps(rank: int, port: int, folder: Path, settings: dict[str, Any])
 
 def test_two_ranks_take_the_steps_of_one_with_everything_on(tmp_path: Path) -> None:
     settings = EVERYTHING | {"pool_size": 8, "beta1": 0.9}  # no pool is full, so none exchanges
-    context, port = multiprocessing.get_context("spawn"), free_port()
+    port = free_port()
     ranks = [
-        context.Process(target=take_two_steps, args=(rank, port, tmp_path, settings))
+        RANKS.Process(target=take_two_steps, args=(rank, port, tmp_path, settings))
         for rank in range(NUM_RANKS)
     ]
     for process in ranks:
@@ -185,17 +195,16 @@ def plan(data: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def whole(plan: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of 16 steps under torchrun that nothing disturbed, with what it printed."""
-    run = tmp_path_factory.mktemp("runs") / "whole"
-    done = torchrun(*plan, "--out", str(run))
-    assert done.returncode == 0, done.stderr
-    (run / "out.txt").write_text(done.stdout, encoding="utf-8")
-    return run
+    """A run of 16 steps that nothing disturbed, with what it said beside it."""
+    folder = tmp_path_factory.mktemp("runs")
+    train_on_two(folder, *plan, "--out", str(folder / "whole"))
+    return folder / "whole"
 
 
 def test_one_rank_writes(whole: Path) -> None:
-    out = (whole / "out.txt").read_text(encoding="utf-8")
-    assert out.count("checkpoint_every") == out.count("finished: step 16 of 16") == 1
+    first, second = ((whole.parent / f"rank{rank}.log").read_text("utf-8") for rank in range(2))
+    assert first.count("checkpoint_every") == first.count("finished: step 16 of 16") == 1
+    assert second == ""
     assert [line["step"] for line in logged(whole)] == list(range(1, 17))
     assert len(list((whole / "logs").glob("events.*"))) == 1
     names = [path.name for path in sorted((whole / "samples").iterdir())]
@@ -213,7 +222,7 @@ def test_the_others_end_when_one_is_killed_and_resuming_ends_equal_to_the_bit(
     words = torchrun_command(*plan, "--out", str(run))
     with log.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(words, env=one_thread_environment(), stdout=file, stderr=file)
-    wait_for_step(run, 2, [process], [log])
+    wait_for_step(run, 2, lambda: process.poll() is None, [log])
     os.kill(pid_of_rank(process.pid, 1), signal.SIGKILL)
     assert process.wait(timeout=PATIENCE_S) == 1
     text = log.read_text(encoding="utf-8")
@@ -221,8 +230,7 @@ def test_the_others_end_when_one_is_killed_and_resuming_ends_equal_to_the_bit(
     assert "another process of this training ended" in sentence
     assert f"--resume {run}" in sentence
     assert newest_step(run) < 16
-    done = torchrun("--resume", str(run))
-    assert done.returncode == 0, done.stderr
+    train_on_two(tmp_path, "--resume", str(run))
     assert_same_end(run, whole)
 
 
@@ -231,8 +239,7 @@ def test_two_ranks_take_from_a_pack_what_they_take_from_its_folder(
 ) -> None:
     packed, run = tmp_path / "packed", tmp_path / "run"
     pack_small(data, packed)
-    done = torchrun(*plan, "--data", str(packed), "--num-workers", "1", "--out", str(run))
-    assert done.returncode == 0, done.stderr
+    train_on_two(tmp_path, *plan, "--data", str(packed), "--num-workers", "1", "--out", str(run))
     assert_same_end(run, whole)
 
 
@@ -242,8 +249,8 @@ def test_a_run_of_two_ranks_goes_on_with_one(
     # The pools are never full, and steps so small that the order of sums does not grow into more.
     settings = {"data": data, "steps": 6, "pool_size": 50, "learning_rate": 1e-6}
     run, alone = tmp_path / "run", tmp_path / "alone"
-    done = torchrun(*options(**settings, out=run, max_minutes=1e-9))
-    assert "time is up: step 1 of 6" in done.stdout, done.stderr
+    said = train_on_two(tmp_path, *options(**settings, out=run, max_minutes=1e-9))
+    assert "time is up: step 1 of 6" in said
     with caplog.at_level(logging.INFO, logger="facesketch"):
         assert resume(run).reason == "finished"
     assert "Processes that train: 1 now, 2 before" in caplog.text
@@ -261,8 +268,8 @@ def test_a_signal_to_one_rank_ends_all_after_the_same_step(data: Path, tmp_path:
     run = tmp_path / "run"
     words = options(data=data, steps=100_000, checkpoint_every=2, num_workers=1, out=run)
     ranks = TwoRanks(tmp_path / "logs", *words)
-    wait_for_step(run, 2, ranks.processes, ranks.logs)
-    ranks.processes[1].send_signal(signal.SIGTERM)
+    wait_for_step(run, 2, ranks.are_alive, ranks.logs)
+    ranks.processes[1].terminate()
     assert ranks.wait() == [0, 0], ranks.texts()
     first, second = ranks.texts()
     assert f"interrupted: step {newest_step(run)} of" in first
@@ -316,12 +323,10 @@ def test_the_first_rank_validates_and_all_go_on(tmp_path: Path) -> None:
         Image.fromarray(sketch_array(number)).save(root / f"val/sketches/{number}.png")
     run = tmp_path / "run"
     every_step = options(data=root, steps=2, validate_every=1 / 3, out=run)
-    done = torchrun(*every_step, "--max-minutes", "1e-9")
-    assert "time is up: step 1 of 2" in done.stdout, done.stderr
+    said = train_on_two(tmp_path, *every_step, "--max-minutes", "1e-9")
+    assert "time is up: step 1 of 2" in said
     assert checkpoint.load_latest(run).state["validation"] == []  # put off
-    done = torchrun("--resume", str(run))
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Best KID") == 1
+    assert train_on_two(tmp_path, "--resume", str(run)).count("Best KID") == 1
     saved = checkpoint.load_latest(run)
     assert [each["step"] for each in saved.state["validation"]] == [1, 2]
     assert [len(saved.state["pools_of_others"]), saved.step] == [NUM_RANKS - 1, 2]

@@ -31,7 +31,7 @@ from facesketch.weights_info import WeightsInfo  # noqa: E402
 from pack_helpers import pack_small  # noqa: E402
 from train_helpers import run_cli  # noqa: E402
 
-pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread", "translated_once")]
 
 
 def info(**changes: object) -> WeightsInfo:

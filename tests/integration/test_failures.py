@@ -39,7 +39,7 @@ from facesketch.training import train  # noqa: E402
 # Python 3.12 and later warn of any fork beside threads; the workers only read files.
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.usefixtures("one_thread", "translated_once"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning"),
 ]
 

@@ -48,7 +48,7 @@ from facesketch.validation import measure, plan  # noqa: E402
 from facesketch.validation.measure import Validator  # noqa: E402
 from facesketch.validation.record import Measured, best_of  # noqa: E402
 
-pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread")]
+pytestmark = [pytest.mark.train, pytest.mark.usefixtures("one_thread", "translated_once")]
 
 # 5 photos and 4 sketches, two a step: an epoch is 3 steps, two thirds of one are 2.
 EVERY_TWO = {"validate_every": 2 / 3, "steps": 3}
