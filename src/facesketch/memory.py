@@ -18,7 +18,7 @@ _NO_MEMORY = (
     "unable to find an engine",  # cuDNN, when no algorithm fits
 )
 
-_PROBES = (64, 128)  # px
+_PROBES = (32, 64)  # px
 _TRANSIENT = 1.25  # gradients of activations and workspace, in units of what is kept (measured)
 _LIBRARY_BYTES = 100_000_000  # what libraries take when a first step is done (measured)
 
