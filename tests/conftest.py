@@ -66,13 +66,13 @@ def translated_once() -> Iterator[None]:
 
     def export(network: Any, args: tuple[Any, ...], **settings: Any) -> Any:
         numbers = [item for item in vars(network).items() if isinstance(item[1], int | float)]
-        program = programs.setdefault(key := f"{network} {numbers} {args[0].shape}", None)
-        if program is None:
-            program = programs[key] = translate(network, args, **settings)
+        key = f"{network} {numbers} {args[0].shape}"
+        if key not in programs:
+            programs[key] = translate(network, args, **settings)
         for name, weight in network.state_dict().items():
             tensor = onnx_ir.tensor(weight.detach().numpy(), name=name)
-            program.model.graph.initializers[name].const_value = tensor
-        return program
+            programs[key].model.graph.initializers[name].const_value = tensor
+        return programs[key]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", export)

@@ -18,11 +18,10 @@ from pathlib import Path
 
 import torch
 from backgrounds import Backgrounds
-from refine import Training, away, channels_last, make_batches
+from refine import Training, away, channels_last, find_pictures, load_run, make_batches
 
 from facesketch import checkpoint
 from facesketch.console import progress_bar
-from facesketch.data.dataset import find_domains
 from facesketch.export import trained_generator
 from facesketch.models.layers import clean_paper
 
@@ -38,17 +37,11 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--steps", type=int, required=True)
     args = parser.parse_args()
-    if checkpoint.list_checkpoints(args.out):
-        parser.error(f"{args.out} holds a run already; give another folder")
-    run = checkpoint.load_latest(args.run)
+    run = load_run(parser, args.run, args.out)
     threshold = run.settings.clean_paper
-    if not threshold:
-        parser.error(f"{args.run} leaves paper gray; set it with average.py --clean-paper")
     changes = {"data": args.data, "seed": run.settings.seed + 2}
     config = run.settings.model_copy(update=changes)
-    domains = find_domains(config)
-    if domains is None:
-        parser.error(f"{args.data} has no train/photos and train/sketches")
+    domains = find_pictures(parser, config)
     network, before = (trained_generator(run, "photo2sketch") for _ in range(2))
     for each in network, before:
         each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

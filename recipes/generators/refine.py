@@ -72,17 +72,11 @@ def main() -> None:
     parser.add_argument("--drawing-steps", type=int, required=True)
     parser.add_argument("--photo-steps", type=int, required=True, help="of either part, or 0")
     args = parser.parse_args()
-    if checkpoint.list_checkpoints(args.out):
-        parser.error(f"{args.out} holds a run already; give another folder")
-    run, judges = checkpoint.load_latest(args.run), checkpoint.load_latest(args.judges)
-    if not run.settings.clean_paper:
-        parser.error(f"{args.run} leaves paper gray; set it with average.py --clean-paper")
+    run, judges = load_run(parser, args.run, args.out), checkpoint.load_latest(args.judges)
     weights = {"lambda_nce": 0.0, "lambda_features": LAMBDA_FEATURES}
     changes = weights | {"data": args.data, "seed": run.settings.seed + 1}
     config = judges.settings.model_copy(update=changes)
-    domains = find_domains(config)
-    if domains is None:
-        parser.error(f"{args.data} has no train/photos and train/sketches")
+    domains = find_pictures(parser, config)
     refiner = Refiner(run, judges, config)
     batches = make_batches(domains, config, args.drawing_steps)
     refiner.train_drawings(batches, args.drawing_steps)
@@ -97,6 +91,24 @@ def main() -> None:
         ends.append(refiner.averages())
     mean = {name: torch.lerp(value, ends[1][name], 0.5) for name, value in ends[0].items()}
     print(checkpoint.save(args.out, **run.with_averages(mean)))
+
+
+def load_run(parser: argparse.ArgumentParser, run: Path, out: Path) -> Checkpoint:
+    """Load a run that draws on clean paper, if its successor has a place to go to."""
+    if checkpoint.list_checkpoints(out):
+        parser.error(f"{out} holds a run already; give another folder")
+    loaded = checkpoint.load_latest(run)
+    if not loaded.settings.clean_paper:
+        parser.error(f"{run} leaves paper gray; set it with average.py --clean-paper")
+    return loaded
+
+
+def find_pictures(parser: argparse.ArgumentParser, config: TrainConfig) -> Domains:
+    """Find the pictures of a run's settings."""
+    domains = find_domains(config)
+    if domains is None:
+        parser.error(f"{config.data} has no train/photos and train/sketches")
+    return domains
 
 
 class Refiner:

@@ -230,7 +230,16 @@ def test_the_others_end_when_one_is_killed_and_resuming_ends_equal_to_the_bit(
     assert "another process of this training ended" in sentence
     assert f"--resume {run}" in sentence
     assert newest_step(run) < 16
-    train_on_two(tmp_path, "--resume", str(run))
+    done = subprocess.run(
+        torchrun_command("--resume", str(run)),
+        env=one_thread_environment(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("finished: step 16 of 16") == 1
     assert_same_end(run, whole)
 
 
