@@ -14,6 +14,7 @@ Writes a run like that of average.py.
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -47,8 +48,7 @@ def main() -> None:
         each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         each.paper_threshold = 0.0
     training, backgrounds = Training(network, args.steps), Backgrounds(config.seed)
-    batches = make_batches(domains, config, args.steps)
-    with progress_bar() as progress:
+    with progress_bar() as progress, closing(make_batches(domains, config, args.steps)) as batches:
         for batch in progress.track(batches, args.steps, description="photo2sketch"):
             with torch.no_grad():
                 drawn = before(channels_last(batch.photo), batch.style)

@@ -25,7 +25,8 @@ import argparse
 import functools
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -40,6 +41,7 @@ from facesketch.console import progress_bar
 from facesketch.cyclegan import CycleGAN, Translated
 from facesketch.data.batch import Batch
 from facesketch.data.dataset import Domains, find_domains, make_loader
+from facesketch.data.workers import reading
 from facesketch.disturbances import Disturbances, gaussian_blur
 from facesketch.export import trained_generator
 from facesketch.models.layers import clean_paper
@@ -78,17 +80,17 @@ def main() -> None:
     config = judges.settings.model_copy(update=changes)
     domains = find_pictures(parser, config)
     refiner = Refiner(run, judges, config)
-    batches = make_batches(domains, config, args.drawing_steps)
-    refiner.train_drawings(batches, args.drawing_steps)
+    with closing(make_batches(domains, config, args.drawing_steps)) as batches:
+        refiner.train_drawings(batches, args.drawing_steps)
     drawn = checkpoint.save(args.out, **run.with_averages(refiner.averages()))
     if args.photo_steps == 0:
         print(drawn)
         return
     ends = []
-    batches = make_batches(domains, config, 2 * args.photo_steps)
-    for likeness_alone in False, True:
-        refiner.train_photos(batches, args.photo_steps, likeness_alone=likeness_alone)
-        ends.append(refiner.averages())
+    with closing(make_batches(domains, config, 2 * args.photo_steps)) as batches:
+        for likeness_alone in False, True:
+            refiner.train_photos(batches, args.photo_steps, likeness_alone=likeness_alone)
+            ends.append(refiner.averages())
     mean = {name: torch.lerp(value, ends[1][name], 0.5) for name, value in ends[0].items()}
     print(checkpoint.save(args.out, **run.with_averages(mean)))
 
@@ -275,14 +277,15 @@ def away(drawn: Tensor, wanted: Tensor, weight: Tensor | float = 1.0) -> Tensor:
     return losses.imitation_loss(weight * drawn, weight * wanted)
 
 
-def make_batches(domains: Domains, config: TrainConfig, num_steps: int) -> Iterator[Batch]:
-    """Yield batches of a data set; a step without one ends the program."""
-    for loaded in make_loader(domains, config, num_steps=num_steps):
-        if loaded.batch is None:
-            raise SystemExit(loaded.error)
-        for broken in loaded.broken:
-            print(f"Skipped a broken image: {broken.reason}", file=sys.stderr)
-        yield loaded.batch
+def make_batches(domains: Domains, config: TrainConfig, num_steps: int) -> Generator[Batch]:
+    """Yield batches of a data set until it is closed; a step without one ends the program."""
+    with reading(make_loader(domains, config, num_steps=num_steps)) as read:
+        for loaded in read:
+            if loaded.batch is None:
+                raise SystemExit(loaded.error)
+            for broken in loaded.broken:
+                print(f"Skipped a broken image: {broken.reason}", file=sys.stderr)
+            yield loaded.batch
 
 
 def _drawn_before(network: nn.Module, photo: Tensor, style: Tensor) -> Tensor:

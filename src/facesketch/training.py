@@ -28,6 +28,7 @@ from facesketch.data.dataset import (
     make_loader,
 )
 from facesketch.data.pens import has_all_styles
+from facesketch.data.workers import reading
 from facesketch.devices import device_text, free_bytes, idle_text, pick_device
 from facesketch.distributed import Ranks
 from facesketch.errors import (
@@ -218,7 +219,10 @@ class _Loop:
             world_size=self.ranks.size,
             pin=self.state.device.type == "cuda",
         )
-        batches = iter(loader)  # starts the workers: before there are threads they could inherit
+        with reading(loader) as batches:  # from here on: before there are threads to be inherited
+            return self._run(batches, val)
+
+    def _run(self, batches: Iterator[Loaded], val: Domains | None) -> Outcome:
         if self.ranks.is_first:
             self.validation.prepare(self.config, self.domains, val)
         self.validation.every, *_ = self.ranks.gather(self.validation.every)

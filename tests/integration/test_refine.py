@@ -73,12 +73,13 @@ def test_a_faint_line_stays_in_the_head_and_is_paper_around_it() -> None:
 
 def test_both_generators_learn_and_a_run_is_not_overwritten(tmp_path: Path) -> None:
     data, out = write_pictures(tmp_path / "data"), tmp_path / "refined"
-    config = tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE)
+    config = tiny_config(data=data, out=tmp_path / "run", steps=1, image_size=SIZE, num_workers=1)
     train(config.model_copy(update={"clean_paper": 0.1}))
     run = str(tmp_path / "run")
     command = [sys.executable, refine.__file__, run, str(out), "--judges", run, "--data", str(data)]
     command += ["--drawing-steps", "3", "--photo-steps", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # A worker that was left would keep it from ending.
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     before, after = load_latest(tmp_path / "run"), load_latest(out)
     for direction in ("photo2sketch", "sketch2photo"):

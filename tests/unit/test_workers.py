@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from torch.utils.data import DataLoader
 
 from facesketch.data.dataset import Loaded, UnpairedImages, find_domains, make_loader
-from facesketch.data.workers import Flag
+from facesketch.data.workers import Flag, reading
 from train_helpers import tiny_config, write_pictures
 
 pytestmark = [
@@ -63,6 +63,28 @@ def test_a_worker_killed_with_a_lock_in_its_hands_stops_nobody(
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
+
+
+def read_and_fail(loader: DataLoader[Loaded]) -> None:
+    with reading(loader) as batches:
+        assert len(multiprocessing.active_children()) == 2
+        next(batches)
+        hang()
+
+
+@pytest.mark.parametrize("is_of_the_loader", [False, True])
+def test_workers_end_though_an_error_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_of_the_loader: bool
+) -> None:
+    if is_of_the_loader:
+        monkeypatch.setattr(UnpairedImages, "__getitem__", hang)
+    config = tiny_config(data=write_pictures(tmp_path), num_workers=2)
+    domains = find_domains(config)
+    assert domains is not None
+    with pytest.raises(TimeoutError) as error:  # keeps the traceback, as Python does at its end
+        read_and_fail(make_loader(domains, config, num_steps=9))
+    assert error.traceback
+    assert not multiprocessing.active_children()
 
 
 def raise_flag(flag: Flag) -> None:

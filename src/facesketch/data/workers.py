@@ -5,9 +5,15 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.context import BaseContext
+from typing import Any, TypeVar
 
 import torch
+from torch.utils.data import DataLoader
+
+Item = TypeVar("Item")
 
 
 class Flag:
@@ -36,6 +42,21 @@ def worker_context() -> BaseContext:
     context = copy.copy(multiprocessing.get_context())
     context.Event = lambda: Flag(context)  # type: ignore[method-assign, assignment, return-value]
     return context
+
+
+@contextmanager
+def reading(loader: DataLoader[Item]) -> Iterator[Iterator[Item]]:
+    """Start a loader's workers at once, give what they read, and end them with the block.
+
+    They heed no signal, and no program ends before them: torch ends them when nobody holds the
+    iterator, but who ends by an error holds its traceback, and would hang.
+    """
+    items: Any = iter(loader)
+    try:
+        yield items
+    finally:
+        if loader.num_workers:
+            items._shutdown_workers()
 
 
 def start_worker(_worker: int) -> None:
