@@ -69,7 +69,6 @@ def measure(folder: Path, num_workers: int, num_steps: int) -> None:
         },
     )
     domains = find_domains(config)
-    assert domains is not None  # noqa: S101
     loader = make_loader(domains, config, num_steps=num_steps)
     used = 0
     for step, _ in enumerate(loader, start=1):

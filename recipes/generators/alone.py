@@ -19,10 +19,11 @@ from pathlib import Path
 
 import torch
 from backgrounds import Backgrounds
-from refine import Training, away, channels_last, find_pictures, load_run, make_batches
+from refine import Training, away, channels_last, load_run, make_batches
 
 from facesketch import checkpoint
 from facesketch.console import progress_bar
+from facesketch.data.dataset import find_domains
 from facesketch.export import trained_generator
 from facesketch.models.layers import clean_paper
 
@@ -42,7 +43,7 @@ def main() -> None:
     threshold = run.settings.clean_paper
     changes = {"data": args.data, "seed": run.settings.seed + 2}
     config = run.settings.model_copy(update=changes)
-    domains = find_pictures(parser, config)
+    domains = find_domains(config)
     network, before = (trained_generator(run, "photo2sketch") for _ in range(2))
     for each in network, before:
         each.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -78,7 +78,7 @@ def main() -> None:
     weights = {"lambda_nce": 0.0, "lambda_features": LAMBDA_FEATURES}
     changes = weights | {"data": args.data, "seed": run.settings.seed + 1}
     config = judges.settings.model_copy(update=changes)
-    domains = find_pictures(parser, config)
+    domains = find_domains(config)
     refiner = Refiner(run, judges, config)
     with closing(make_batches(domains, config, args.drawing_steps)) as batches:
         refiner.train_drawings(batches, args.drawing_steps)
@@ -103,14 +103,6 @@ def load_run(parser: argparse.ArgumentParser, run: Path, out: Path) -> Checkpoin
     if not loaded.settings.clean_paper:
         parser.error(f"{run} leaves paper gray; set it with average.py --clean-paper")
     return loaded
-
-
-def find_pictures(parser: argparse.ArgumentParser, config: TrainConfig) -> Domains:
-    """Find the pictures of a run's settings."""
-    domains = find_domains(config)
-    if domains is None:
-        parser.error(f"{config.data} has no train/photos and train/sketches")
-    return domains
 
 
 class Refiner:

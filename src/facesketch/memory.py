@@ -42,9 +42,10 @@ def estimate_step_bytes(config: TrainConfig) -> int:
     """
     precision = pick_precision(config.precision, pick_device(config.device))
     # A CPU without bfloat16 would take half a minute; without values there is nothing to compute,
-    # and no telling which of a batch are pairs.
-    fake = FakeTensorMode(allow_non_fake_inputs=True)
-    with torch.device("cpu"), fake if precision == torch.bfloat16 else nullcontext():
+    # and no telling which of a batch are pairs. To be ready for that takes longer than float32.
+    is_half = precision == torch.bfloat16
+    without_values = FakeTensorMode(allow_non_fake_inputs=True) if is_half else nullcontext()
+    with torch.device("cpu"), without_values:
         model = CycleGAN(config.model_copy(update={"lambda_paired": 0.0}))
         kept = (_kept_bytes(model, config.sketch_channels, side, precision) for side in _PROBES)
         small, large = kept

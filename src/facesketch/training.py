@@ -123,7 +123,6 @@ def train(
     keep_freed_memory()
     config = config.from_anywhere()
     domains = domains or find_domains(config)
-    assert domains is not None  # noqa: S101  # only the val split may be missing
     run = resume or config.out or run_folder.default_run_folder()
     if resume is None:
         run_folder.refuse_a_run(run)

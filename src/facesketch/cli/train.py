@@ -120,7 +120,6 @@ def run_train(
     pick_device(settings.device, ranks)
     settings = settings.from_anywhere()
     domains = find_domains(settings)
-    assert domains is not None  # noqa: S101  # only the val split may be missing
     if saved is not None:
         training.check_images(saved, domains)
     elif settings.out is not None:

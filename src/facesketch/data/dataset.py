@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 import torch
@@ -100,6 +100,10 @@ class Domains:
         return self.photos if domain == "photo" else self.sketches
 
 
+@overload
+def find_domains(config: TrainConfig, split: Literal["train"] = "train") -> Domains: ...
+@overload
+def find_domains(config: TrainConfig, split: Literal["val"]) -> Domains | None: ...
 def find_domains(config: TrainConfig, split: Literal["train", "val"] = "train") -> Domains | None:
     """List the images that the settings name.
 
